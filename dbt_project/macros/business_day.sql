@@ -1,0 +1,15 @@
+{# The business day of the run, as a date literal. Models see nothing that became known later. #}
+{% macro as_of_date() -%}
+    {%- set day = var('as_of_date', none) -%}
+    {%- if day is none and execute -%}
+        {{ exceptions.raise_compiler_error(
+            "as_of_date is not set: a run works on a business day. Next: use `receivables run --as-of 2026-03-31`,"
+            ~ " or dbt … --vars '{as_of_date: 2026-03-31}'"
+        ) }}
+    {%- endif -%}
+    cast('{{ day }}' as date)
+{%- endmacro %}
+
+{% macro forever() -%}
+    cast('9999-12-31' as date)
+{%- endmacro %}

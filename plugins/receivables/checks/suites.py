@@ -1,0 +1,136 @@
+"""How a suite in `expectations/` is written: rules, each with a severity, a note and an owner."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, ClassVar
+
+import great_expectations.expectations as gxe
+from great_expectations.compatibility import pydantic
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+
+from receivables.checks.data_docs import rule_meta
+from receivables.checks.report import Severity
+
+EXAMPLES = 5
+_COUNT = "_rows_failed"
+
+
+class ExpectNoRows(gxe.UnexpectedRowsExpectation):
+    """The query finds the rows that break the rule; it must find none.
+
+    Great Expectations' own version runs the query twice, prints when the query names other tables than its
+    batch, and drops the rows from the result. This one runs once and keeps the count and five rows.
+    """
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
+
+    @pydantic.validator("unexpected_rows_query")
+    def _validate_query(cls, query: str) -> str:  # noqa: N805 - pydantic calls it with the class
+        return query.strip()
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        rows = [dict(row) for row in metrics["unexpected_rows_query.table"]]
+        count = rows[0][_COUNT] if rows else 0
+        for row in rows:
+            del row[_COUNT]
+        result: dict[str, Any] = {"observed_value": count, "unexpected_count": count}
+        if rows:
+            result |= {"details": {"unexpected_rows": rows}, "partial_unexpected_list": rows}
+        return {"success": count == 0, "result": result}
+
+
+def no_rows(query: str) -> ExpectNoRows:
+    """An expectation that `query` (one select; `{batch}` is the suite's own query) returns nothing."""
+    body = query.strip().rstrip(";")
+    return ExpectNoRows(
+        unexpected_rows_query=f"select *, count(*) over () as {_COUNT} from (\n{body}\n) as broken limit {EXAMPLES}"
+    )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation and what people need to know about it."""
+
+    name: str
+    sentence: str
+    severity: Severity
+    note: str
+    owner: str
+    expectation: Expectation
+
+
+def rule(
+    name: str,
+    expectation: Expectation,
+    *,
+    says: str,
+    severity: Severity,
+    note: str,
+    owner: str,
+) -> Rule:
+    """A rule of a suite.
+
+    Args:
+        name: unique in its suite, snake case, the rule in few words (`an_item_appears_once`).
+        expectation: any Great Expectations expectation, or `no_rows(sql)`.
+        says: the rule as one sentence, true when the check passes.
+        severity: critical stops the publication, warning mails, info is recorded.
+        note: what a failure means for finance: which figure is wrong, in which direction.
+        owner: who mends it.
+    """
+    described = expectation.copy(
+        update={
+            "severity": FailureSeverity(severity),
+            "notes": note,
+            "meta": rule_meta(name=name, severity=severity, owner=owner, note=note),
+            # Data Docs put a description into the page as it is.
+            "description": html.escape(says),
+        }
+    )
+    return Rule(name, says, severity, note, owner, described)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Rules on one query. `key` names the columns that identify a row in examples."""
+
+    name: str
+    query: str
+    rules: tuple[Rule, ...]
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawScope:
+    """What a raw suite may depend on: the loads of one run of one source.
+
+    `loaded` holds the entities of which this run brought rows, with the ids of their loads.
+    """
+
+    source: str
+    day: date
+    run: str
+    loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MartsScope:
+    """What a marts suite may depend on: the day, and how many rows the published version holds per table.
+
+    `previous_rows` is empty when nothing is published yet, or when the published version is of a later day
+    than the candidate (a backfill has no reason to be larger than its future).
+    """
+
+    day: date
+    run: str
+    previous_rows: Mapping[str, int] = field(default_factory=dict)

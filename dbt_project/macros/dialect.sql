@@ -65,3 +65,20 @@
 {% macro days_in_month(month_end_day) -%}
     cast(extract(day from {{ month_end_day }}) as integer)
 {%- endmacro %}
+
+{# The whole part of a / b for whole numbers too large for a bigint product. #}
+{% macro whole_division(numerator, denominator) -%}
+    {{ return(adapter.dispatch('whole_division')(numerator, denominator)) }}
+{%- endmacro %}
+
+{% macro default__whole_division(numerator, denominator) -%}
+    div({{ numerator }}, {{ denominator }})
+{%- endmacro %}
+
+{% macro duckdb__whole_division(numerator, denominator) -%}
+    (cast({{ numerator }} as hugeint) // cast({{ denominator }} as hugeint))
+{%- endmacro %}
+
+{% macro spark__whole_division(numerator, denominator) -%}
+    (({{ numerator }}) div ({{ denominator }}))
+{%- endmacro %}

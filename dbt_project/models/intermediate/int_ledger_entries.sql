@@ -1,0 +1,111 @@
+with
+
+claims as (
+
+    select * from {{ ref('int_ledger_claims') }}
+
+),
+
+numbered as (
+
+    select
+        claims.*,
+        row_number() over (partition by event_id, open_item_id order by known_on) as claim_number
+    from claims
+
+),
+
+-- What a claim adds when it becomes known …
+added as (
+
+    select
+        event_id,
+        open_item_id,
+        document_id,
+        cause_document_id,
+        application_id,
+        source_name,
+        company_id,
+        customer_id,
+        entry_type,
+        cause_type,
+        event_type,
+        case when claim_number = 1 then reason else 'corrected' end as reason,
+        currency_code,
+        booking_rate,
+        instalment_number,
+        amount,
+        effective_date,
+        restated_date,
+        known_on,
+        'added' as side
+    from numbered
+
+),
+
+-- … and takes back when a later load replaces it.
+taken_back as (
+
+    select
+        event_id,
+        open_item_id,
+        document_id,
+        cause_document_id,
+        application_id,
+        source_name,
+        company_id,
+        customer_id,
+        entry_type,
+        cause_type,
+        event_type,
+        'corrected' as reason,
+        currency_code,
+        booking_rate,
+        instalment_number,
+        {{ money('-amount') }} as amount,
+        effective_date,
+        restated_date,
+        known_until as known_on,
+        'taken back' as side
+    from numbered
+    where known_until < {{ forever() }}
+
+),
+
+entries as (
+
+    select * from added
+    union all
+    select * from taken_back
+
+),
+
+identified as (
+
+    select
+        {{ dbt.hash("concat(event_id, '|', open_item_id, '|', cast(known_on as varchar(10)), '|', side)") }}
+            as entry_id,
+        open_item_id,
+        document_id,
+        cause_document_id,
+        application_id,
+        source_name,
+        company_id,
+        customer_id,
+        entry_type,
+        cause_type,
+        event_type,
+        reason,
+        currency_code,
+        instalment_number,
+        amount,
+        booking_rate,
+        cast({{ converted('amount', 'booking_rate') }} as decimal(38, 12)) as company_amount,
+        effective_date,
+        restated_date,
+        known_on
+    from entries
+
+)
+
+select * from identified

@@ -1,0 +1,201 @@
+"""`receivables.yml`: what is particular to a company: its companies, currencies, buckets and policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+import duckdb
+from pydantic import AfterValidator, Field, model_validator
+
+from receivables.currencies import ISO_4217
+from receivables.settings import Settings
+from receivables.yamlfile import StrictModel, did_you_mean, parse, read_yaml
+
+if TYPE_CHECKING:
+    from receivables.sources.config import SourceConfig
+
+
+def _timezone(name: str) -> str:
+    known = available_timezones()
+    if name not in known:
+        raise ValueError(
+            f"there is no time zone '{name}'{did_you_mean(name, known)}; write e.g. Asia/Shanghai"
+        )
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+CurrencyCode = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+
+
+class Company(StrictModel):
+    """One legal entity whose receivables are kept in its own currency."""
+
+    company_id: str = Field(min_length=1, description="As the sources write it.")
+    company_name: str = Field(min_length=1)
+    currency_code: CurrencyCode = Field(description="The currency of its books.")
+    timezone: TimeZone = Field("UTC", description="Where its business day ends, e.g. Asia/Shanghai.")
+    fiscal_year_start_month: int = Field(1, ge=1, le=12)
+    fiscal_calendar: Literal["calendar", "4-4-5", "4-5-4", "5-4-4"] = "calendar"
+
+
+@dataclass(frozen=True)
+class AgingBucket:
+    """Days past due from `min_days` to `max_days`, both inclusive; None = open end."""
+
+    aging_bucket: str
+    position: int
+    min_days: int | None
+    max_days: int | None
+    label_zh: str
+
+
+class CompanyConfig(StrictModel):
+    """The whole of `receivables.yml`."""
+
+    reporting_currency: CurrencyCode = Field(description="The currency of the group's figures.")
+    companies: tuple[Company, ...] = Field(min_length=1)
+    aging_buckets: tuple[int, ...] = Field(
+        (30, 60, 90, 120), min_length=1, description="Last day of each bucket, in days past due."
+    )
+    forward_buckets: tuple[int, ...] = Field(
+        (), description="Splits what is not due by the days until it is due, e.g. [7, 30]."
+    )
+    daily_snapshot_days: int = Field(
+        92, ge=0, description="For how many days each customer's ageing is kept by day."
+    )
+    currencies: dict[CurrencyCode, Annotated[int, Field(ge=0, le=4)]] = Field(
+        default_factory=dict, description="Currencies beyond ISO 4217, and how many decimals each has."
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> CompanyConfig:
+        for name in ("aging_buckets", "forward_buckets"):
+            edges = getattr(self, name)
+            if any(later <= earlier for earlier, later in pairwise((0, *edges))):
+                raise ValueError(f"{name} must be days above 0 in rising order, e.g. [30, 60, 90, 120]")
+        ids = [company.company_id for company in self.companies]
+        for company_id in ids:
+            if ids.count(company_id) > 1:
+                raise ValueError(f"company_id '{company_id}' stands there twice; each company once")
+        for code in (self.reporting_currency, *(company.currency_code for company in self.companies)):
+            if code not in self.minor_units:
+                raise ValueError(
+                    f"currency '{code}' is not in ISO 4217{did_you_mean(code, self.minor_units)};"
+                    " a currency of your own goes under `currencies:` with its decimals"
+                )
+        return self
+
+    @property
+    def minor_units(self) -> Mapping[str, int]:
+        """Every currency that may appear, and how many decimals it has."""
+        return {**ISO_4217, **self.currencies}
+
+    @property
+    def company_ids(self) -> tuple[str, ...]:
+        return tuple(company.company_id for company in self.companies)
+
+    @property
+    def buckets(self) -> tuple[AgingBucket, ...]:
+        """The ageing buckets, from the longest until due to the longest overdue, without gaps."""
+        spans: list[tuple[str, int | None, int | None, str]] = []
+        if not self.forward_buckets:
+            spans.append(("not_due", None, 0, "未到期"))
+        else:
+            spans.append(
+                (
+                    f"due_in_{self.forward_buckets[-1] + 1}+",
+                    None,
+                    -self.forward_buckets[-1] - 1,
+                    f"{self.forward_buckets[-1]}天后到期",
+                )
+            )
+            edges = (-1, *self.forward_buckets)
+            for low, high in reversed(list(pairwise(edges))):
+                spans.append((f"due_in_{low + 1}-{high}", -high, -low - 1, f"{low + 1}-{high}天内到期"))
+        for low, high in pairwise((0, *self.aging_buckets)):
+            spans.append((f"{low + 1}-{high}", low + 1, high, f"逾期{low + 1}-{high}天"))
+        last = self.aging_buckets[-1]
+        spans.append((f"{last + 1}+", last + 1, None, f"逾期{last}天以上"))
+        return tuple(
+            AgingBucket(name, position, low, high, label)
+            for position, (name, low, high, label) in enumerate(spans)
+        )
+
+
+def load_company_config(settings: Settings) -> CompanyConfig:
+    """Read `receivables.yml`.
+
+    Raises:
+        ConfigError: it is missing or wrong; the message names the line and the fix.
+    """
+    return parse(CompanyConfig, read_yaml(settings.config_file))
+
+
+_SETTINGS_TABLES = """
+create schema if not exists settings;
+create or replace table settings.companies (
+    company_id varchar, company_name varchar, currency_code varchar, timezone varchar,
+    fiscal_year_start_month integer, fiscal_calendar varchar);
+create or replace table settings.currencies (currency_code varchar, minor_unit integer);
+create or replace table settings.aging_buckets (
+    aging_bucket varchar, position integer, min_days integer, max_days integer, label_zh varchar);
+create or replace table settings.sources (
+    source varchar, allocation_policy varchar, default_company_id varchar, default_currency_code varchar);
+create or replace table settings.policies (reporting_currency varchar, daily_snapshot_days integer);
+"""
+
+
+def write_settings(
+    connection: duckdb.DuckDBPyConnection, config: CompanyConfig, sources: Mapping[str, SourceConfig]
+) -> None:
+    """Replace the `settings.*` tables, which the models read, with what the files say now."""
+    connection.execute(_SETTINGS_TABLES)
+    _insert(
+        connection,
+        "companies",
+        [
+            (
+                c.company_id,
+                c.company_name,
+                c.currency_code,
+                c.timezone,
+                c.fiscal_year_start_month,
+                c.fiscal_calendar,
+            )
+            for c in config.companies
+        ],
+    )
+    _insert(connection, "currencies", sorted(config.minor_units.items()))
+    _insert(
+        connection,
+        "aging_buckets",
+        [(b.aging_bucket, b.position, b.min_days, b.max_days, b.label_zh) for b in config.buckets],
+    )
+    _insert(
+        connection,
+        "sources",
+        [
+            (name, source.allocation, source.default_company_id, source.default_currency_code)
+            for name, source in sorted(sources.items())
+        ],
+    )
+    _insert(connection, "policies", [(config.reporting_currency, config.daily_snapshot_days)])
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[Any, ...]]) -> None:
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"insert into settings.{table} values ({marks})", rows)  # noqa: S608
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of `receivables.yml`, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **CompanyConfig.model_json_schema(by_alias=True),
+    }

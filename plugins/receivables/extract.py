@@ -1,0 +1,242 @@
+"""From a source system to the landing folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from receivables import landing
+from receivables.company import CompanyConfig, load_company_config
+from receivables.crash import crash_point
+from receivables.entities import ENTITIES, Entity
+from receivables.errors import ConfigError, PermanentError
+from receivables.landing import Manifest, PartWriter
+from receivables.settings import Settings
+from receivables.sources import open_connector
+from receivables.sources.base import Connector, Window
+from receivables.sources.config import SourceConfig, SqlEntity
+from receivables.sources.mapping import EntityMapping
+from receivables.warehouse import reading
+from receivables.yamlfile import did_you_mean
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What the warehouse holds of an entity before the extract."""
+
+    watermark: datetime | None = None
+    rows: int = 0
+
+
+def day_end(day: date, timezone: str) -> datetime:
+    """The end of a business day in a time zone, in UTC."""
+    return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(timezone)).astimezone(UTC)
+
+
+def extract(settings: Settings, source: SourceConfig, entity: str, day: date, run: str) -> Manifest:
+    """Extract one entity of a source for a business day into `landing/<source>/<entity>/<run>/`.
+
+    Rows are typed on the way; what cannot be typed goes to `refused-*.parquet` with its reasons. The manifest comes
+    last. An earlier attempt of the same run is replaced.
+
+    Raises:
+        ConfigError: the settings are wrong or an environment variable is missing.
+        PermanentError: the source cannot be read as described, or holds nothing where it held rows before.
+        TransientError: the source's server, or the warehouse, is busy or down.
+    """
+    company = load_company_config(settings)
+    check_company(source, company)
+    config = _entity_config(source, entity)
+    cursor = config.cursor if isinstance(config, SqlEntity) else None
+    mode = config.mode  # type: ignore[attr-defined]
+    before = _held_before(settings, source.name, entity)
+    window = _window(config, day, source.timezone, before.watermark)
+    started = datetime.now(UTC)
+    folder = landing.extract_folder(settings, source=source.name, entity=entity, run=run)
+    landing.start_folder(folder)
+    with (
+        open_connector(source, settings) as connector,
+        closing(
+            EntityMapping(source, ENTITIES[entity], minor_units=company.minor_units, cursor=cursor)
+        ) as mapping,
+    ):
+        columns = connector.describe(entity)
+        mapping.check_columns(columns, where="before reading")
+        good, refused = PartWriter(folder, "part"), PartWriter(folder, "refused")
+        totals: dict[str, Decimal] = {}
+        unreadable, watermark = 0, None
+        for batch in connector.read(entity, window):
+            mapping.check_columns(batch.table.column_names, where=batch.origin)
+            mapped = mapping.map(batch)
+            good.write(mapped.good)
+            refused.write(mapped.refused)
+            unreadable += len(batch.unreadable)
+            watermark = max(filter(None, (watermark, mapped.watermark)), default=None)
+            for currency, total in mapped.totals.items():
+                totals[currency] = totals.get(currency, Decimal(0)) + total
+        keys = _sweep(settings, source, entity, connector=connector, company=company, folder=folder)
+    for writer in (good, refused):
+        writer.flush()
+    if mode == "full":
+        check_not_emptied(
+            source.name, entity, rows=good.rows + refused.rows, held=before.rows, allowed=config.allow_empty
+        )
+    crash_point("extract.parts")
+    earlier = landing.earlier_manifest(settings, source=source.name, entity=entity, run=run)
+    known = earlier.source_columns if earlier else columns
+    parts = (*good.parts, *refused.parts, *keys)
+    manifest = Manifest(
+        source=source.name,
+        entity=entity,
+        run=run,
+        as_of_date=day,
+        mode=mode,
+        rows=good.rows,
+        refused_rows=refused.rows,
+        unreadable_rows=unreadable,
+        control_totals={currency: str(total) for currency, total in sorted(totals.items())},
+        window_from=window.start,
+        window_to=window.end,
+        watermark=watermark.replace(tzinfo=UTC) if watermark else None,
+        allow_empty=config.allow_empty,
+        distinct=config.distinct,
+        parts=parts,
+        source_columns=columns,
+        columns_added=tuple(name for name in columns if name not in known),
+        columns_gone=tuple(name for name in known if name not in columns),
+        checksum=landing.checksum(parts),
+        started_at=started,
+        finished_at=datetime.now(UTC),
+    )
+    landing.write_manifest(folder, manifest)
+    return manifest
+
+
+def _sweep(
+    settings: Settings,
+    source: SourceConfig,
+    entity: str,
+    *,
+    connector: Connector,
+    company: CompanyConfig,
+    folder: Any,
+) -> tuple[landing.Part, ...]:
+    """The keys still present in the source, for an incremental entity that asks for them."""
+    config = source.entity_configs[entity]
+    if not (isinstance(config, SqlEntity) and config.mode == "incremental" and config.sweep):
+        return ()
+    whole = ENTITIES[entity]
+    keys_only = Entity(whole.name, whole.key, tuple(whole.column(name) for name in whole.key))
+    writer = PartWriter(folder, "keys")
+    with closing(EntityMapping(source, keys_only, minor_units=company.minor_units)) as mapping:
+        for batch in connector.sweep(entity):
+            writer.write(mapping.map(batch).good)
+    writer.flush()
+    return tuple(writer.parts)
+
+
+def _window(config: Any, day: date, timezone: str, watermark: datetime | None) -> Window:
+    """Up to the end of the business day; from the last load, or the day itself if that is earlier, less the overlap."""
+    end = day_end(day, timezone)
+    if watermark is None or not isinstance(config, SqlEntity) or config.mode == "full":
+        return Window(None, end)
+    # A rerun of a past day reads that day again, although later days are loaded.
+    return Window(min(watermark, day_end(day - timedelta(days=1), timezone)) - config.overlap, end)
+
+
+def _entity_config(source: SourceConfig, entity: str) -> Any:
+    configs = source.entity_configs
+    if entity not in configs:
+        raise ConfigError(
+            f"source {source.name}",
+            cause=f"it does not deliver '{entity}'{did_you_mean(entity, configs)}; it delivers {', '.join(configs)}",
+            next_step=f"name one of these, or add it to {source.file}",
+        )
+    return configs[entity]
+
+
+def check_company(source: SourceConfig, company: CompanyConfig) -> None:
+    """Check that the source's defaults are known to `receivables.yml`.
+
+    Raises:
+        ConfigError: an unknown company or currency.
+    """
+    for value, known, setting in (
+        (source.default_company_id, company.company_ids, "default_company_id"),
+        (source.default_currency_code, company.minor_units, "default_currency_code"),
+    ):
+        if value is not None and value not in known:
+            raise ConfigError(
+                str(source.file),
+                cause=f"{setting} '{value}' is not in receivables.yml{did_you_mean(value, known)}",
+                next_step=f"correct it, or add it to receivables.yml"
+                f"{' under companies' if 'company' in setting else ' under currencies'}",
+            )
+
+
+def check_not_emptied(source: str, entity: str, *, rows: int, held: int, allowed: bool) -> None:
+    """Check that a full extract did not lose everything: loading it would remove every row.
+
+    Raises:
+        PermanentError: no rows, although there were some before and `allow_empty` does not stand there.
+    """
+    if rows == 0 and held > 0 and not allowed:
+        raise PermanentError(
+            f"source {source}, {entity}",
+            cause=f"the extract is empty, but the warehouse holds {held} rows of it; loading it would remove all of them",
+            next_step=f"check the source; if it is truly empty now, write `allow_empty: true` at entities.{entity}",
+        )
+
+
+def _held_before(settings: Settings, source: str, entity: str) -> _Before:
+    """Watermark and rows of an entity, from a short look into the warehouse."""
+    if not settings.warehouse.is_file():
+        return _Before()
+    with reading(settings.warehouse) as connection:
+        return _Before(stored_watermark(connection, source, entity), held_rows(connection, source, entity))
+
+
+def stored_watermark(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> datetime | None:
+    """The newest cursor value that any load of this entity has reached."""
+    if not _exists(connection, "quality", "loads"):
+        return None
+    row = connection.execute(
+        "select max(cast(watermark as timestamp)) from quality.loads where source = ? and entity = ?"
+        " and status = 'loaded'",
+        [source, entity],
+    ).fetchone()
+    return row[0].replace(tzinfo=UTC) if row and row[0] else None
+
+
+def held_rows(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> int:
+    """How many rows of this entity the warehouse holds, removed ones not counted."""
+    if not _exists(connection, f"raw_{source}", entity):
+        return 0
+    row = connection.execute(
+        f"select count(*) from (select 1 from raw_{source}.{entity} group by _row_key"  # noqa: S608
+        " having not arg_max(_is_removed, _version))"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+    return connection.execute(query, [schema, table]).fetchone() is not None
+
+
+def extract_all(settings: Settings, source: SourceConfig, day: date, run: str) -> dict[str, Manifest]:
+    """Extract every entity of a source, one after the other."""
+    return {entity: extract(settings, source, entity, day, run) for entity in entities_of(source)}
+
+
+def entities_of(source: SourceConfig) -> Iterable[str]:
+    """The entities that a source delivers, in canonical order."""
+    configs = source.entity_configs
+    return [name for name in ENTITIES if name in configs]

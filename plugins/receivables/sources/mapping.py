@@ -1,0 +1,622 @@
+"""From the source's own columns to the canonical ones: one SQL statement per batch, exact, no row loops.
+
+Everything passes through text: numbers become DECIMAL without a detour through floats. A row that cannot be
+typed is set aside with its reasons; the rows beside it load.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from receivables.entities import Column, Entity
+from receivables.errors import PermanentError
+from receivables.sources.base import SourceBatch
+from receivables.sources.config import ColumnMap, Condition, EntityConfig, SourceConfig, document_date
+from receivables.yamlfile import did_you_mean
+
+TRUE_WORDS = ("true", "t", "yes", "y", "1", "1.0", "是")
+FALSE_WORDS = ("false", "f", "no", "n", "0", "0.0", "否")
+# Amounts to which the entity gives the sign; a GL balance has its own.
+SIGNLESS = {"amount", "limit_amount", "open_amount", "discount_amount"}
+CURRENCY_COLUMNS = {"currency_code", "from_currency", "to_currency"}
+REFUSED_SCHEMA = pa.schema(
+    [("key", pa.string()), ("reason", pa.string()), ("payload", pa.string()), ("location", pa.string())]
+)
+# The exact decimals of raw, for amounts whose row names no currency (an application has its invoice's).
+_RAW_DECIMALS = 4
+_YEARS = "between timestamp '1900-01-01' and timestamp '2199-12-31'"
+_ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)?"
+_ISO_TIMESTAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?"
+_WITH_OFFSET = r"\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)"
+
+
+def literal(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class MappedBatch:
+    """Rows that load (canonical columns, `_file`, `_row`), rows that do not, and what the batch adds up to."""
+
+    good: pa.Table
+    refused: pa.Table
+    totals: Mapping[str, Decimal]
+    watermark: datetime | None
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """How a text number looks: its separators."""
+
+    decimal: str
+    thousands: str
+
+    @property
+    def pattern(self) -> str:
+        point, group = re.escape(self.decimal), re.escape(self.thousands)
+        whole = rf"(\d+|\d{{1,3}}({group}\d{{2,3}})*{group}\d{{3}})" if self.thousands else r"\d+"
+        number = rf"({whole}({point}\d*)?|{point}\d+)([eE][+-]?\d{{1,2}})?"
+        return rf"[+-]?{number}|{number}-|\({number}\)"
+
+    def value(self, text: str) -> str:
+        """SQL: the text as DECIMAL(38,18), null when it is not a number. '12-' and '(12)' are negative."""
+        plain = text
+        if self.thousands:
+            plain = f"replace({plain}, {literal(self.thousands)}, '')"
+        if self.decimal != ".":
+            plain = f"replace({plain}, {literal(self.decimal)}, '.')"
+        bare = f"try_cast(rtrim(ltrim({plain}, '('), '-)') as decimal(38, 18))"
+        is_turned = f"(ends_with({text}, '-') or starts_with({text}, '('))"
+        return (
+            f"case when regexp_full_match({text}, {literal(self.pattern)})"
+            f" then case when {is_turned} then -{bare} else {bare} end end"
+        )
+
+
+class ColumnPlan:
+    """Which columns of the source feed which canonical columns of one entity."""
+
+    def __init__(self, source: SourceConfig, entity: Entity, *, cursor: str | None = None) -> None:
+        self.source = source
+        self.entity = entity
+        self.config: EntityConfig = source.entity_configs[entity.name]
+        self.cursor = cursor
+
+    def column_map(self, name: str, available: Iterable[str]) -> ColumnMap | None:
+        """The mapping of a canonical column: what the file says, else the source column of the same name."""
+        if name in self.config.columns:
+            mapping = self.config.columns[name]
+            return None if mapping.absent else mapping
+        for column in available:
+            if column.lower() == name:
+                return ColumnMap.model_validate({"from": column})
+        return None
+
+    def used_columns(self, available: Iterable[str]) -> tuple[str, ...]:
+        """The source columns that are read, in the source's order."""
+        names = tuple(available)
+        wanted = {name for name, _ in self._references(names)}
+        return tuple(name for name in names if name in wanted)
+
+    def key_columns(self, available: Iterable[str]) -> tuple[str, ...]:
+        """The source columns that make the key, or decide whether the row counts."""
+        names = tuple(available)
+        wanted = {
+            name for name, wanted_by in self._references(names) if wanted_by in (*self.entity.key, "where")
+        }
+        return tuple(name for name in names if name in wanted)
+
+    def check_columns(self, available: Iterable[str], *, where: str) -> None:
+        """Check that the source has every column that the mapping names, and all that is required.
+
+        Raises:
+            PermanentError: naming each one that is missing, and the columns there are.
+        """
+        names = tuple(available)
+        faults = [
+            f"column '{name}' (for {wanted_by}) is missing{did_you_mean(name, names)}"
+            for name, wanted_by in self._references(names)
+            if name not in names
+        ]
+        faults += [
+            f"nothing gives {name}, which {self.entity.name} require"
+            for name in self.entity.required
+            if self.column_map(name, names) is None
+        ]
+        if faults:
+            raise PermanentError(
+                f"source {self.source.name}, {self.entity.name} ({where})",
+                cause=f"{'; '.join(dict.fromkeys(faults))}. The columns there are: {', '.join(names) or 'none'}",
+                next_step=f"correct entities.{self.entity.name}.columns in {self.source.file.name}, or deliver the"
+                " column",
+            )
+
+    def _references(self, available: tuple[str, ...]) -> list[tuple[str, str]]:
+        """(source column, what wants it) in the order of the canonical columns."""
+        wanted: list[tuple[str, str]] = []
+        for column in self.entity.columns:
+            mapping = self.column_map(column.name, available)
+            if mapping is None:
+                continue
+            if mapping.from_ is not None:
+                wanted.append((mapping.from_, column.name))
+            wanted += [(name, column.name) for name in mapping.template_columns]
+            if mapping.from_terms is not None and not mapping.from_terms.isdigit():
+                wanted.append((mapping.from_terms, column.name))
+        wanted += [(name, "where") for name in self.config.where]
+        if self.cursor:
+            wanted.append((self.cursor, "cursor"))
+        return wanted
+
+
+class EntityMapping(ColumnPlan):
+    """The mapping of one entity of one source, compiled to SQL for the columns that the source has."""
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        entity: Entity,
+        *,
+        minor_units: Mapping[str, int],
+        cursor: str | None = None,
+    ) -> None:
+        super().__init__(source, entity, cursor=cursor)
+        self._statements: dict[tuple[tuple[str, str], ...], str] = {}
+        self._connection = duckdb.connect(config={"threads": "2"})
+        self._connection.execute("set timezone = 'UTC'")
+        self._connection.execute("set enable_progress_bar = false")
+        self._connection.execute("create table currencies (code varchar primary key, minor_unit integer)")
+        self._connection.executemany("insert into currencies values (?, ?)", list(minor_units.items()))
+
+    def close(self) -> None:
+        """Let go of the in-memory database."""
+        self._connection.close()
+
+    def map(self, batch: SourceBatch) -> MappedBatch:
+        """Map one batch. Rows that `where` leaves out, and rows without any value, are neither good nor refused."""
+        if batch.table.num_columns == 0:
+            return MappedBatch(self._good_schema.empty_table(), _unreadable(batch), {}, None)
+        table = _plain(batch.table)
+        numbered = table.append_column("·row", pa.array(batch.rows, pa.int64())).append_column(
+            "·i", pa.array(range(table.num_rows), pa.int64())
+        )
+        signature = tuple((field.name, str(field.type)) for field in table.schema)
+        if signature not in self._statements:
+            self._statements[signature] = self._statement(table.schema)
+        self._connection.register("batch", numbered)
+        mapped = self._connection.execute(
+            self._statements[signature], {"file": batch.origin}
+        ).to_arrow_table()
+        self._connection.unregister("batch")
+        is_good = pc.is_null(mapped["_reason"])
+        good = mapped.filter(is_good).select([*self.entity.column_names, "_file", "_row"])
+        refused = mapped.filter(pc.invert(is_good)) if good.num_rows < mapped.num_rows else mapped.slice(0, 0)
+        watermark = pc.max(mapped["_watermark"]).as_py() if self.cursor else None
+        return MappedBatch(
+            good.cast(self._good_schema),
+            pa.concat_tables([_refused(refused, table), _unreadable(batch)]),
+            self._totals(good),
+            watermark,
+        )
+
+    @property
+    def _good_schema(self) -> pa.Schema:
+        kinds = {
+            "text": pa.string(),
+            "date": pa.date32(),
+            "timestamp": pa.timestamp("us"),
+            "amount": pa.decimal128(18, 4),
+            "rate": pa.decimal128(18, 8),
+            "integer": pa.int32(),
+            "boolean": pa.bool_(),
+        }
+        return pa.schema(
+            [
+                *((column.name, kinds[column.type]) for column in self.entity.columns),
+                ("_file", pa.string()),
+                ("_row", pa.int64()),
+            ]
+        )
+
+    def _totals(self, good: pa.Table) -> dict[str, Decimal]:
+        """Σ of the entity's first amount by currency; '-' stands for rows whose currency is not given."""
+        amount = next((column.name for column in self.entity.columns if column.type == "amount"), None)
+        if amount is None or good.num_rows == 0:
+            return {}
+        fallback = self.source.default_currency_code or "-"
+        currencies = (
+            good["currency_code"]
+            if "currency_code" in self.entity.column_names
+            else pa.nulls(good.num_rows, pa.string())
+        )
+        sums = (
+            pa.table(
+                {
+                    "currency": pc.fill_null(currencies, fallback),
+                    "amount": good[amount].cast(pa.decimal128(38, 4)),
+                }
+            )
+            .group_by("currency")
+            .aggregate([("amount", "sum")])
+        )
+        totals: dict[str, Decimal] = defaultdict(Decimal)
+        for row in sums.to_pylist():
+            totals[row["currency"]] += row["amount_sum"] or Decimal(0)
+        return totals
+
+    # --- the statement ---
+
+    def _statement(self, schema: pa.Schema) -> str:
+        names = tuple(schema.names)
+        maps = {column.name: self.column_map(column.name, names) for column in self.entity.columns}
+        texts = [
+            f"{self._text(column, maps[column.name], schema)} as {_t(column)}"
+            for column in self.entity.columns
+        ]
+        terms = [
+            f"{self._days(mapping.from_terms, schema)} as {_d(column)}"
+            for column in self.entity.columns
+            if (mapping := maps[column.name]) is not None and mapping.from_terms is not None
+        ]
+        cursor = "null::timestamp"
+        if self.cursor:
+            cursor = self._timestamp(self._source_text(self.cursor, schema), self._cursor_map(names))
+        typed = [
+            f"{self._typed(column, maps[column.name], schema)} as {_v(column)}"
+            for column in self.entity.columns
+        ]
+        final = [
+            f"{self._final(column, maps[column.name], maps)} as {_f(column)}"
+            for column in self.entity.columns
+        ]
+        reasons = [
+            reason for column in self.entity.columns for reason in self._reasons(column, maps[column.name])
+        ]
+        key = " || '|' || ".join(
+            f"coalesce(cast({_f(self.entity.column(name))} as varchar), {_t(self.entity.column(name))}"
+            f"{'' if self.entity.column(name).required else ', ' + literal('')})"
+            for name in self.entity.key
+        )
+        currency = literal(self.source.default_currency_code or "")
+        if "currency_code" in self.entity.column_names:
+            currency = f"coalesce(v_currency_code, {currency})"
+        else:
+            currency = "''"
+        return f"""
+            with texts as (
+                select "·i" as _i, "·row" as _row, {", ".join(texts + terms)}, {cursor} as _watermark
+                from batch
+                where {self._where(schema)}
+            ),
+            typed as (select *, {", ".join(typed)} from texts),
+            limited as (
+                select typed.*, coalesce(currencies.minor_unit, {_RAW_DECIMALS}) as _decimals
+                from typed left join currencies on currencies.code = {currency}
+            ),
+            final as (select *, {", ".join(final)} from limited)
+            select
+                {", ".join(f"{_f(column)} as {identifier(column.name)}" for column in self.entity.columns)},
+                $file as _file, _row, _i, _watermark, {key} as _key,
+                nullif(concat_ws('; ', {", ".join(reasons)}), '') as _reason
+            from final
+            order by _i
+        """
+
+    def _cursor_map(self, available: tuple[str, ...]) -> ColumnMap:
+        """The cursor is read like the canonical timestamp that it feeds, if it feeds one."""
+        for column in self.entity.columns:
+            mapping = self.column_map(column.name, available)
+            if mapping is not None and mapping.from_ == self.cursor and column.type == "timestamp":
+                return mapping
+        return ColumnMap.model_validate({"from": self.cursor})
+
+    def _source_text(self, name: str, schema: pa.Schema) -> str:
+        """A source column as trimmed text, null when it says 'no value'."""
+        kind, quoted = schema.field(name).type, identifier(name)
+        if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
+            return f"strftime(cast({quoted} as timestamp), '%Y-%m-%dT%H:%M:%S.%f')"
+        text = f"trim(cast({quoted} as varchar), ' \t\r\n\u00a0\u3000')"
+        words = [word for word in self._parsing("nulls") or () if word]
+        if words:
+            return f"case when {text} in ('', {', '.join(map(literal, words))}) then null else {text} end"
+        return f"nullif({text}, '')"
+
+    def _parsing(self, name: str) -> object:
+        own = getattr(self.config, name)
+        return getattr(self.source, name) if own is None else own
+
+    def _text(self, column: Column, mapping: ColumnMap | None, schema: pa.Schema) -> str:
+        if mapping is None:
+            return "null::varchar"
+        if mapping.constant is not None:
+            return literal(mapping.constant)
+        if mapping.template is not None:
+            pieces = re.split(r"\{([^{}]+)\}", mapping.template)
+            parts = [
+                self._source_text(piece, schema) if position % 2 else literal(piece)
+                for position, piece in enumerate(pieces)
+                if piece
+            ]
+            return f"({' || '.join(parts)})"
+        if mapping.from_ is None:
+            return "null::varchar"
+        text = self._source_text(mapping.from_, schema)
+        if mapping.values or mapping.else_ is not None:
+            cases = " ".join(
+                f"when {literal(word)} then {'null' if meaning is None else literal(meaning)}"
+                for word, meaning in mapping.values.items()
+                if word
+            )
+            # An empty cell has no word: `else` speaks of words only. `values: {"": x}` speaks of the empty cell.
+            blank = literal(mapping.values[""]) if mapping.values.get("") else "null"
+            other = text if mapping.else_ is None else literal(mapping.else_)
+            chosen = f"case {text} {cases} else {other} end" if cases else other
+            return f"case when {text} is null then {blank} else {chosen} end"
+        if column.name in CURRENCY_COLUMNS:
+            return f"upper({text})"
+        return text
+
+    def _days(self, terms: str | None, schema: pa.Schema) -> str:
+        """SQL: the days of `from_terms` as text."""
+        text = terms or ""
+        return literal(text) if text.isdigit() else self._source_text(text, schema)
+
+    def _numbers(self, mapping: ColumnMap | None, schema: pa.Schema) -> _Numbers:
+        """A typed number of the source has no separators of its own; neither has a constant."""
+        is_text = (
+            mapping is not None
+            and mapping.from_ is not None
+            and (
+                pa.types.is_string(kind := schema.field(mapping.from_).type) or pa.types.is_large_string(kind)
+            )
+        )
+        if not is_text:
+            return _Numbers(".", "")
+        return _Numbers(str(self._parsing("decimal") or "."), str(self._parsing("thousands") or ""))
+
+    def _typed(self, column: Column, mapping: ColumnMap | None, schema: pa.Schema) -> str:
+        text = _t(column)
+        if column.type == "text":
+            return text
+        if column.type == "boolean":
+            true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
+            return f"case when lower({text}) in ({true}) then true when lower({text}) in ({false}) then false end"
+        if column.type == "timestamp":
+            return self._timestamp(text, mapping)
+        if column.type == "date":
+            return self._date(text, mapping)
+        number = self._numbers(mapping, schema).value(text)
+        if column.type == "integer":
+            whole = f"({number})"
+            return f"case when {whole} = round({whole}, 0) then try_cast({whole} as integer) end"
+        if mapping is not None and mapping.scale is not None:
+            number = (
+                f"cast(try_cast({number} as decimal(26, 10)) * cast({literal(str(mapping.scale))} as decimal(11, 8))"
+                " as decimal(38, 18))"
+            )
+        if mapping is not None and mapping.absolute:
+            return f"abs({number})"
+        return f"-({number})" if mapping is not None and mapping.negate else number
+
+    def _date(self, text: str, mapping: ColumnMap | None) -> str:
+        formats = (mapping.formats if mapping else ()) or self._parsing("date_formats")
+        zone = literal((mapping.timezone if mapping else None) or self.source.timezone)
+        # A timestamp with an offset is a moment: its day is the day in the source's time zone.
+        moment = f"cast(timezone({zone}, {_moment(text)}) as date)"
+        if formats:
+            cleaned = f"regexp_replace({text}, '^(\\d{{8}})\\.0+$', '\\1')" if "%Y%m%d" in formats else text
+            plain = f"try_strptime({cleaned}, [{', '.join(map(literal, formats))}])::timestamp"
+            iso = literal(_ISO_TIMESTAMP)
+        else:
+            plain = "null::timestamp"
+            iso = literal(_ISO_DATE)
+        day = (
+            f"coalesce({plain}, case when regexp_full_match({text}, {iso}) then try_cast({text} as timestamp) end,"
+            f" case when regexp_full_match({text}, {literal(_WITH_OFFSET)}) then {moment} end)"
+        )
+        return f"case when {day} {_YEARS} then cast({day} as date) end"
+
+    def _timestamp(self, text: str, mapping: ColumnMap | None) -> str:
+        """SQL: a moment in UTC; a timestamp without offset is in the column's, else the source's time zone."""
+        zone = literal((mapping.timezone if mapping else None) or self.source.timezone)
+        formats = (mapping.formats if mapping else ()) or self._parsing("timestamp_formats")
+        local = f"try_cast({text} as timestamp)"
+        if formats:
+            local = (
+                f"coalesce(try_strptime({text}, [{', '.join(map(literal, formats))}])::timestamp,"
+                f" case when regexp_full_match({text}, {literal(_ISO_TIMESTAMP)}) then {local} end)"
+            )
+        moment = (
+            f"case when regexp_full_match({text}, {literal(_WITH_OFFSET)}) then timezone('UTC', {_moment(text)})"
+            f" else timezone('UTC', timezone({zone}, {local})) end"
+        )
+        return f"case when {moment} {_YEARS} then {moment} end"
+
+    def _final(self, column: Column, mapping: ColumnMap | None, maps: Mapping[str, ColumnMap | None]) -> str:
+        value = _v(column)
+        if column.type == "rate":
+            return f"try_cast(round({value}, 8) as decimal(18, 8))"
+        if column.type == "amount":
+            return f"try_cast({_rounded(value)} as decimal(18, 4))"
+        if column.type == "date" and mapping is not None and mapping.from_terms is not None:
+            base = self.entity.column(mapping.base or document_date(self.entity))
+            derived = f"{_v(base)} + try_cast({_Numbers('.', '').value(_d(column))} as integer)"
+            return f"coalesce({value}, case when {_t(column)} is null then {derived} end)"
+        return value
+
+    def _reasons(self, column: Column, mapping: ColumnMap | None) -> list[str]:
+        """SQL: null or a sentence, one for each thing that can be wrong with this column."""
+        text, value, final = _t(column), _v(column), _f(column)
+        origin = _origin(column, mapping)
+        shown = f"{literal(origin + ': ' + chr(39))} || {text} || {literal(chr(39))}"
+        reasons = []
+        if column.required:
+            reasons.append(
+                f"case when {final} is null and {text} is null then {literal(f'{origin}: is empty')} end"
+            )
+        if mapping is None:
+            return reasons
+        kind = {
+            "date": "a date" + self._formats_hint(mapping),
+            "timestamp": "a date and time",
+            "amount": "a number",
+            "rate": "a number",
+            "integer": "a whole number",
+            "boolean": "yes or no",
+        }.get(column.type)
+        if kind:
+            reasons.append(
+                f"case when {text} is not null and {value} is null then {shown} || ' is not {kind}' end"
+            )
+        if column.values:
+            allowed = ", ".join(map(literal, column.values))
+            reasons.append(
+                f"case when {text} not in ({allowed}) then {shown} ||"
+                f" {literal(' is none of ' + ', '.join(column.values))} end"
+            )
+        if column.name in CURRENCY_COLUMNS:
+            reasons.append(
+                f"case when {text} is not null and {text} not in (select code from currencies) then"
+                f" {shown} || ' is an unknown currency' end"
+            )
+        if column.type == "amount":
+            if not mapping.round:
+                reasons.append(
+                    f"case when {value} <> {_rounded(value)} then {shown} || ' has more than ' || _decimals ||"
+                    " ' decimals' end"
+                )
+            reasons.append(
+                f"case when {value} is not null and {final} is null then {shown} || ' is too large' end"
+            )
+            if column.name in SIGNLESS and self.entity.name != "gl_balances":
+                reasons.append(
+                    f"case when {value} < 0 then {shown} || ' is negative where {self.entity.name} give the sign' end"
+                )
+        if column.type == "rate":
+            reasons.append(f"case when {value} <= 0 then {shown} || ' is not above zero' end")
+        return reasons
+
+    def _formats_hint(self, mapping: ColumnMap) -> str:
+        formats = mapping.formats or self._parsing("date_formats") or ("%Y-%m-%d",)
+        return f" of the form {' or '.join(formats)}".replace("'", "''")  # type: ignore[arg-type]
+
+    def _where(self, schema: pa.Schema) -> str:
+        blank = f"coalesce({', '.join(self._source_text(name, schema) for name in schema.names)}) is not null"
+        return " and ".join(
+            [
+                blank,
+                *(
+                    _condition(self._source_text(name, schema), rule)
+                    for name, rule in self.config.where.items()
+                ),
+            ]
+        )
+
+
+def _t(column: Column) -> str:
+    return f"t_{column.name}"
+
+
+def _d(column: Column) -> str:
+    return f"d_{column.name}"
+
+
+def _v(column: Column) -> str:
+    return f"v_{column.name}"
+
+
+def _f(column: Column) -> str:
+    return f"f_{column.name}"
+
+
+def _rounded(value: str) -> str:
+    """SQL: half up to the row's `_decimals` (round() takes no column for its digits)."""
+    # Each branch keeps the wide type: the narrowest of the branches would otherwise decide for all.
+    wide = "try_cast(round({value}, {digits}) as decimal(38, 18))"
+    cases = " ".join(
+        f"when {digits} then {wide.format(value=value, digits=digits)}" for digits in range(_RAW_DECIMALS)
+    )
+    return f"case _decimals {cases} else {wide.format(value=value, digits=_RAW_DECIMALS)} end"
+
+
+def _moment(text: str) -> str:
+    """SQL: a text with an offset as TIMESTAMPTZ; '+0800' becomes '+08:00'."""
+    return f"try_cast(regexp_replace({text}, '([+-]\\d{{2}})(\\d{{2}})$', '\\1:\\2') as timestamptz)"
+
+
+def _condition(text: str, rule: Condition) -> str:
+    parts = []
+    if rule.blank is not None:
+        parts.append(f"{text} is {'' if rule.blank else 'not '}null")
+    if rule.equals is not None:
+        parts.append(f"{text} is not distinct from nullif({literal(rule.equals)}, '')")
+    if rule.not_equals is not None:
+        parts.append(f"{text} is distinct from nullif({literal(rule.not_equals)}, '')")
+    if rule.in_:
+        parts.append(f"coalesce({text}, '') in ({', '.join(map(literal, rule.in_))})")
+    if rule.not_in:
+        parts.append(f"coalesce({text}, '') not in ({', '.join(map(literal, rule.not_in))})")
+    return " and ".join(parts)
+
+
+def _origin(column: Column, mapping: ColumnMap | None) -> str:
+    """How a reason names a column: `amount (InvoiceAmount)`."""
+    if mapping is None:
+        return column.name
+    source = mapping.from_ or mapping.template or mapping.from_terms
+    return f"{column.name} ({source})" if source and source != column.name else column.name
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Without extension types (PostgreSQL's numeric comes as one over text) and with readable binaries."""
+    for position, field in enumerate(table.schema):
+        column = table.column(position)
+        if isinstance(field.type, pa.BaseExtensionType):
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks], field.type.storage_type)
+        if column.type != field.type:
+            table = table.set_column(position, field.name, column)
+    return table
+
+
+def _refused(mapped: pa.Table, table: pa.Table) -> pa.Table:
+    if mapped.num_rows == 0:
+        return REFUSED_SCHEMA.empty_table()
+    originals = table.take(mapped["_i"]).to_pylist()
+    places = zip(mapped["_file"].to_pylist(), mapped["_row"].to_pylist(), strict=True)
+    return pa.table(
+        {
+            "key": mapped["_key"].to_pylist(),
+            "reason": mapped["_reason"].to_pylist(),
+            "payload": [json.dumps(row, ensure_ascii=False, default=str) for row in originals],
+            "location": [f"{origin}:{row}" for origin, row in places],
+        },
+        schema=REFUSED_SCHEMA,
+    )
+
+
+def _unreadable(batch: SourceBatch) -> pa.Table:
+    return pa.table(
+        {
+            "key": [None] * len(batch.unreadable),
+            "reason": [row.reason for row in batch.unreadable],
+            "payload": [json.dumps({"line": row.payload}, ensure_ascii=False) for row in batch.unreadable],
+            "location": [row.location for row in batch.unreadable],
+        },
+        schema=REFUSED_SCHEMA,
+    )

@@ -1,0 +1,420 @@
+"""Databases as a source, through ADBC: PostgreSQL and SQLite.
+
+A further engine is a further `_Dialect`: how to connect, how to quote, how to name a moment, what its errors mean.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlencode, urlsplit
+from zoneinfo import ZoneInfo
+
+import adbc_driver_manager
+import adbc_driver_postgresql.dbapi
+import adbc_driver_sqlite.dbapi
+import pyarrow as pa
+
+from receivables.entities import ENTITIES
+from receivables.errors import ConfigError, PermanentError, ReceivablesError, TransientError
+from receivables.settings import Settings
+from receivables.sources.base import BATCH_ROWS, SourceBatch, Window
+from receivables.sources.config import (
+    PostgresConnection,
+    SqlSource,
+    expand,
+    expand_all,
+    require_variables,
+)
+from receivables.sources.mapping import ColumnPlan, identifier
+from receivables.yamlfile import did_you_mean
+
+_PG_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """What differs between the engines."""
+
+    name: str
+    connect: Callable[[], Any]
+    tables_query: str
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    address: str = ""
+
+
+class SqlConnector:
+    """Reads tables and queries of one database."""
+
+    def __init__(self, source: SqlSource, settings: Settings) -> None:
+        self.source = source
+        self._dialect = _dialect(source, settings)
+        self._schemas: dict[str, pa.Schema] = {}
+        with self._errors(None):
+            self._connection = self._dialect.connect()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def describe(self, entity: str) -> tuple[str, ...]:
+        """The columns of the entity's table or query."""
+        return tuple(self._schema(entity).names)
+
+    def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
+        """Rows in the window when the entity is incremental, else all."""
+        config = self.source.entities[entity]
+        condition = self._in_window(entity, window) if config.mode == "incremental" else ""
+        yield from self._stream(entity, self._plan(entity).used_columns(self.describe(entity)), condition)
+
+    def sweep(self, entity: str) -> Iterator[SourceBatch]:
+        """The keys of all rows that are there."""
+        yield from self._stream(entity, self._plan(entity).key_columns(self.describe(entity)), "")
+
+    # --- queries ---
+
+    def _plan(self, entity: str) -> ColumnPlan:
+        return ColumnPlan(self.source, ENTITIES[entity], cursor=self.source.entities[entity].cursor)
+
+    def _relation(self, entity: str) -> str:
+        config = self.source.entities[entity]
+        if config.query is not None:
+            return f"({config.query.strip().rstrip(';')}\n) as q"
+        return ".".join(identifier(part) for part in (config.table or "").split("."))
+
+    def _origin(self, entity: str) -> str:
+        return self.source.entities[entity].table or f"query of {entity}"
+
+    def _schema(self, entity: str) -> pa.Schema:
+        if entity not in self._schemas:
+            with self._errors(entity), self._connection.cursor() as cursor:
+                cursor.execute(f"select * from {self._relation(entity)} limit 0")  # noqa: S608
+                self._schemas[entity] = cursor.fetch_record_batch().schema
+        return self._schemas[entity]
+
+    def _stream(self, entity: str, columns: tuple[str, ...], condition: str) -> Iterator[SourceBatch]:
+        chosen = ", ".join(self._selected(entity, column) for column in columns)
+        statement = f"select {chosen} from {self._relation(entity)}{condition}"  # noqa: S608
+        first = 1
+        with self._errors(entity), self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            for table in rebatch(cursor.fetch_record_batch()):
+                yield SourceBatch(table, self._origin(entity), range(first, first + table.num_rows))
+                first += table.num_rows
+
+    def _selected(self, entity: str, column: str) -> str:
+        """A column as it is read: as text where the driver would guess its type, or has no Arrow type for it."""
+        quoted = identifier(column)
+        kind = self._schema(entity).field(column).type
+        if self._dialect.name == "sqlite":
+            return f"cast({quoted} as text) as {quoted}"
+        if isinstance(kind, pa.BaseExtensionType) or pa.types.is_binary(kind) or pa.types.is_nested(kind):
+            return f"{quoted}::text as {quoted}"
+        return quoted
+
+    def _in_window(self, entity: str, window: Window) -> str:
+        cursor = self.source.entities[entity].cursor or ""
+        if cursor not in self.describe(entity):
+            raise PermanentError(
+                f"source {self.source.name}, {entity}",
+                cause=f"the cursor column '{cursor}' is missing{did_you_mean(cursor, self.describe(entity))}."
+                f" The columns there are: {', '.join(self.describe(entity))}",
+                next_step=f"correct entities.{entity}.cursor in {self.source.file.name}",
+            )
+        quoted = identifier(cursor)
+        before = f"{self._moment(entity, cursor, left=True)} < {self._moment(entity, cursor, at=window.end)}"
+        if window.start is None:
+            # The first load takes rows that never changed since the cursor column was added.
+            return f" where {before} or {quoted} is null"
+        since = (
+            f"{self._moment(entity, cursor, left=True)} >= {self._moment(entity, cursor, at=window.start)}"
+        )
+        return f" where {since} and {before}"
+
+    def _moment(self, entity: str, cursor: str, *, at: datetime | None = None, left: bool = False) -> str:
+        """SQL: the cursor column, or a moment as that column writes it."""
+        kind = self._schema(entity).field(cursor).type
+        zone = ZoneInfo(self._cursor_zone(entity, cursor))
+        if self._dialect.name == "sqlite":
+            # datetime() understands 'T', 'Z', fractions and offsets, which plain text order does not.
+            return (
+                f"datetime({identifier(cursor)})"
+                if left
+                else f"'{_utc_or_local(at, zone):%Y-%m-%d %H:%M:%S}'"
+            )
+        if left:
+            return identifier(cursor)
+        moment = _utc_or_local(at, zone)
+        if pa.types.is_timestamp(kind) and kind.tz is not None:
+            return f"timestamptz '{(at or moment).astimezone(UTC):{_PG_MOMENT}}+00'"
+        if pa.types.is_date(kind):
+            return f"date '{moment:%Y-%m-%d}'"
+        if pa.types.is_timestamp(kind):
+            return f"timestamp '{moment:{_PG_MOMENT}}'"
+        raise PermanentError(
+            f"source {self.source.name}, {entity}",
+            cause=f"the cursor column '{cursor}' is {kind}, not a date or timestamp",
+            next_step="name a column of that kind, convert it in a `query`, or use `mode: full`",
+        )
+
+    def _cursor_zone(self, entity: str, cursor: str) -> str:
+        for mapping in self.source.entities[entity].columns.values():
+            if mapping.from_ == cursor and mapping.timezone:
+                return mapping.timezone
+        return self.source.timezone
+
+    # --- errors ---
+
+    @contextmanager
+    def _errors(self, entity: str | None) -> Iterator[None]:
+        """Turn driver errors into ours: classified, with the next step, and without secrets."""
+        try:
+            yield
+        except adbc_driver_manager.Error as error:
+            # `from None`: the driver's own message may repeat the address with its password.
+            raise self._classified(entity, self._redacted(str(error))) from None
+
+    def _redacted(self, text: str) -> str:
+        for secret in self._dialect.secrets:
+            for form in {secret, quote(secret, safe="")}:
+                text = text.replace(form, "***")
+        return " ".join(text.split())
+
+    def _classified(self, entity: str | None, text: str) -> ReceivablesError:
+        what = (
+            f"source {self.source.name}" + (f", {entity}" if entity else "") + f" ({self._dialect.address})"
+        )
+        short = re.sub(
+            r"^[A-Z_ ]+: |\[(libpq|SQLite)\] ?|query: .*$|SQLSTATE: \w+|Query was: ?.*$", "", text
+        ).strip()
+        lowered = text.lower()
+        for marks, make, cause, next_step in _ERRORS:
+            if any(mark in lowered for mark in marks):
+                if make is PermanentError and "does not exist" in cause and entity:
+                    return self._no_such_thing(entity, what, short)
+                return make(what, cause=f"{cause} ({short})", next_step=next_step)
+        return PermanentError(
+            what, cause=short, next_step="correct the query, or ask the database's administrator"
+        )
+
+    def _no_such_thing(self, entity: str, what: str, short: str) -> PermanentError:
+        config = self.source.entities[entity]
+        cause = f"a table or column does not exist ({short})"
+        if config.table:
+            names = self._tables()
+            bare = config.table.split(".")[-1]
+            cause = f"there is no table '{config.table}'{did_you_mean(bare, names)}; there are {', '.join(names) or 'none'}"
+        setting = "table" if config.table else "query"
+        return PermanentError(
+            what,
+            cause=cause,
+            next_step=f"correct entities.{entity}.{setting} in {self.source.file.name}, or let the database user see it",
+        )
+
+    def _tables(self) -> list[str]:
+        try:
+            with self._dialect.connect() as connection, connection.cursor() as cursor:
+                cursor.execute(self._dialect.tables_query)
+                return [row[0] for row in cursor.fetchall()]
+        except adbc_driver_manager.Error:
+            return []
+
+
+# What the engines say, what it means, whether a retry may help, and what to do.
+_ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = (
+    (
+        ("password authentication failed", "no password supplied", "authentication failed"),
+        PermanentError,
+        "the server refuses the user or the password",
+        "check user and password in the environment (or the Airflow connection), and pg_hba.conf on the server",
+    ),
+    (
+        ("permission denied",),
+        PermanentError,
+        "the database user may not read this",
+        "grant it: `grant select on <table> to <user>`",
+    ),
+    (
+        ("no such table", "no such column", "undefined_table", "42p01", "42703"),
+        PermanentError,
+        "a table or column does not exist",
+        "correct the table or query",
+    ),
+    (
+        ('database "',),
+        PermanentError,
+        "there is no such database on the server",
+        "correct `database` in the connection",
+    ),
+    (
+        ("file is not a database",),
+        PermanentError,
+        "the file is not a SQLite database",
+        "correct connection.sqlite",
+    ),
+    (
+        ("unable to open database", "failed to open"),
+        PermanentError,
+        "the SQLite file cannot be opened",
+        "check that this user may read the file and its folder",
+    ),
+    (
+        ("could not translate host name", "name or service not known"),
+        TransientError,
+        "the host's name is not known",
+        "check `host` in the connection, and that the network is up",
+    ),
+    (
+        (
+            "connection refused", "could not connect", "timeout", "timed out", "server closed the connection",
+            "starting up", "shutting down", "too many clients", "too many connections", "no route to host",
+            "connection to server", "terminating connection", "database is locked", "database is busy",
+        ),
+        TransientError,
+        "the server does not answer",
+        "check that it runs and that host and port are right; the run tries again by itself",
+    ),
+)  # fmt: skip
+
+
+def rebatch(batches: Any, size: int = BATCH_ROWS) -> Iterator[pa.Table]:
+    """Tables of about `size` rows from a stream of smaller batches; larger ones are cut."""
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        if rows >= size:
+            table = pa.Table.from_batches(waiting)
+            whole = rows - rows % size
+            for start in range(0, whole, size):
+                yield table.slice(start, size)
+            rest = table.slice(whole)
+            waiting, rows = list(rest.to_batches()), rest.num_rows
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _utc_or_local(at: datetime | None, zone: ZoneInfo) -> datetime:
+    return (at or datetime.max.replace(tzinfo=UTC)).astimezone(zone)
+
+
+def _dialect(source: SqlSource, settings: Settings) -> _Dialect:
+    what = f"source {source.name} ({source.file})"
+    connection = source.connection
+    if connection.sqlite is not None:
+        path = (
+            source.file.parent.resolve() / Path(expand(connection.sqlite, settings, what=what)).expanduser()
+        )
+        if not path.is_file():
+            raise PermanentError(
+                f"source {source.name}: {path}",
+                cause="there is no such SQLite file",
+                next_step=f"put it there, or correct connection.sqlite in {source.file.name}",
+            )
+        uri = f"file:{quote(str(path))}?mode=ro"
+        return _Dialect(
+            name="sqlite",
+            connect=lambda: adbc_driver_sqlite.dbapi.connect(uri, autocommit=True),
+            tables_query="select name from sqlite_master where type in ('table', 'view') order by name",
+            address=str(path),
+        )
+    address = _postgres_address(connection.postgresql or PostgresConnection(url="${X}"), settings, what=what)
+    return _Dialect(
+        name="postgresql",
+        connect=lambda: adbc_driver_postgresql.dbapi.connect(address.url, autocommit=True),
+        tables_query="select table_name::text from information_schema.tables where table_schema not in"
+        " ('pg_catalog', 'information_schema') order by 1",
+        secrets=tuple(secret for secret in (address.password, address.url) if secret),
+        address=address.shown,
+    )
+
+
+@dataclass(frozen=True)
+class _PostgresAddress:
+    url: str = field(repr=False)
+    password: str = field(repr=False)
+    shown: str = ""
+
+
+def _postgres_address(config: PostgresConnection, settings: Settings, *, what: str) -> _PostgresAddress:
+    """The address for libpq. Every environment variable that is missing is named at once."""
+    if config.airflow_connection is not None:
+        variable = f"AIRFLOW_CONN_{config.airflow_connection.upper()}"
+        require_variables([variable], dict(os.environ), what=what)
+        return _from_airflow(os.environ[variable], variable=variable, what=what)
+    if config.url is not None:
+        return _from_url(expand(config.url, settings, what=what), what=what, variable=config.url)
+    texts = {
+        name: value
+        for name in ("host", "port", "database", "user", "password", "sslmode")
+        if (value := getattr(config, name)) is not None
+    }
+    values = expand_all(texts, settings, what=what)
+    return _address(values, {"sslmode": values["sslmode"]} if "sslmode" in values else {})
+
+
+def _address(parts: dict[str, str], options: dict[str, str]) -> _PostgresAddress:
+    login = quote(parts.get("user", ""), safe="")
+    if parts.get("password"):
+        login += f":{quote(parts['password'], safe='')}"
+    place = f"{parts.get('host', 'localhost')}:{parts.get('port') or '5432'}/{parts.get('database', '')}"
+    # Read-only by the server's own word: a query in a source file cannot change the ERP.
+    options = {"connect_timeout": "10", "options": "-c default_transaction_read_only=on", **options}
+    url = f"postgresql://{login}@{place}?{urlencode(options, quote_via=quote)}"
+    return _PostgresAddress(url, parts.get("password", ""), f"postgresql://{place}")
+
+
+def _from_url(url: str, *, variable: str, what: str) -> _PostgresAddress:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname:
+        raise ConfigError(
+            what,
+            cause=f"the value of {variable} is not an address of the form postgresql://user:password@host:5432/database",
+            next_step="correct it in the environment; special characters of the password are %-encoded",
+        )
+    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
+    return _address(
+        {
+            "host": parts.hostname,
+            "port": str(port or ""),
+            "database": unquote(parts.path.lstrip("/")),
+            "user": unquote(parts.username or ""),
+            "password": unquote(parts.password or ""),
+        },
+        {name: unquote(value) for name, value in options.items() if name == "sslmode"},
+    )
+
+
+def _from_airflow(text: str, *, variable: str, what: str) -> _PostgresAddress:
+    """An Airflow connection, as a URI or as JSON."""
+    if not text.lstrip().startswith("{"):
+        return _from_url(text, variable=variable, what=what)
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError:
+        raise ConfigError(
+            what,
+            cause=f"the value of {variable} is neither an address nor JSON",
+            next_step="write postgresql://user:password@host:5432/database",
+        ) from None
+    return _address(
+        {
+            "host": str(data.get("host") or "localhost"),
+            "port": str(data.get("port") or ""),
+            "database": str(data.get("schema") or ""),
+            "user": str(data.get("login") or ""),
+            "password": str(data.get("password") or ""),
+        },
+        {},
+    )

@@ -1,0 +1,227 @@
+"""The golden scenarios: facts of a tiny company, and what its open items must be on given days.
+
+One YAML file per scenario; `says` is the rule it shows, `sources` where its numbers were published.
+Every id is prefixed with the scenario's name, so that all scenarios can share one warehouse.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from receivables.entities import ENTITIES
+from tests.oracle.book import Book, Config, Row, buckets
+
+FOLDER = Path(__file__).parent
+RUN_DAY = date(2026, 1, 31)
+REPORTING_CURRENCY = "EUR"
+
+_ID_COLUMNS = {"customer_id", "invoice_id", "credit_memo_id", "receipt_id", "adjustment_id", "application_id"}
+_RECORDED_BY = {
+    "invoices": "invoice_date",
+    "credit_memos": "credit_memo_date",
+    "receipts": "receipt_date",
+    "adjustments": "adjustment_date",
+    "applications": "applied_on",
+}
+_OWNERLESS = {"instalments", "applications", "exchange_rates", "gl_balances"}
+
+
+@dataclass(frozen=True)
+class ExpectedItem:
+    """One open item; its converted amounts where the rule is about them."""
+
+    document: str
+    instalment: int
+    amount: Decimal
+    days: int
+    bucket: str
+    company_amount: Decimal | None = None
+    group_amount: Decimal | None = None
+    shows: int = 5  # how many of the fields the scenario states
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one question about one day must answer."""
+
+    as_of: date
+    known_at: date
+    basis: str
+    view: str
+    items: tuple[ExpectedItem, ...]
+    totals: dict[str, Decimal]
+    buckets: dict[str, dict[str, Decimal]]
+    others: dict[str, Any]  # credits, customers, company_total: where the scenario states them
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A company of a few documents; `overdue` and `forward` are the edges of its buckets."""
+
+    name: str
+    says: str
+    book: Book
+    overdue: tuple[int, ...]
+    forward: tuple[int, ...]
+    expected: tuple[Expected, ...]
+    reconciliation: tuple[dict[str, Any], ...]
+    metrics: tuple[dict[str, Any], ...]
+
+
+def load_scenarios(folder: str) -> list[Scenario]:
+    """Every scenario of a folder of `tests/golden/`."""
+    return [load_scenario(path) for path in sorted((FOLDER / folder).glob("*.yml"))]
+
+
+def load_scenario(path: Path) -> Scenario:
+    # Everything is read as text: a float would lose the cents that the scenario is about.
+    data = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    overdue = tuple(int(edge) for edge in data.get("aging_buckets", (30, 60, 90, 120)))
+    forward = tuple(int(edge) for edge in data.get("forward_buckets", ()))
+    name = path.stem
+    config = Config(
+        companies={name: data["currency"]},
+        default_company=name,
+        default_currency=data["currency"],
+        reporting_currency=REPORTING_CURRENCY,
+        allocation_policy=data.get("allocation", "fifo"),
+        buckets=buckets(overdue, forward),
+    )
+    return Scenario(
+        name=name,
+        says=data["says"],
+        book=_book(config, data),
+        overdue=overdue,
+        forward=forward,
+        expected=tuple(_expected(name, one) for one in data.get("expected", ())),
+        reconciliation=tuple(data.get("reconciliation", ())),
+        metrics=tuple(data.get("metrics", ())),
+    )
+
+
+def _book(config: Config, data: dict[str, Any]) -> Book:
+    name = config.default_company
+    book = Book(config, RUN_DAY)
+    recorded: dict[str, date] = {}
+    facts = data["facts"]
+    delivered = [(entity, row) for entity in facts for row in facts[entity]]
+    # A schedule is recorded with its invoice, so invoices come first.
+    for entity, given in sorted(delivered, key=lambda pair: pair[0] == "instalments"):
+        row = _row(config, entity, given)
+        if entity == "invoices":
+            recorded[row["invoice_id"]] = row[_RECORDED_BY[entity]]
+        known = _known_on(entity, given, row, recorded)
+        book.add(entity, row, known)
+        if entity not in _OWNERLESS and entity != "customers":
+            _add_customer(book, row["customer_id"], name)
+    for change in data.get("changes", ()):
+        entity, day = change["entity"], date.fromisoformat(change["on"])
+        key = _key(name, change["key"])
+        if change.get("removed") == "true":
+            book.remove(entity, key, day)
+        else:
+            before = book.chains[entity][key][-1].row
+            book.add(entity, {**before, **_typed(name, entity, change["set"])}, day)
+            if "customer_id" in change["set"]:
+                _add_customer(book, f"{name}.{change['set']['customer_id']}", name)
+    return book
+
+
+def _known_on(entity: str, given: dict[str, str], row: Row, recorded: dict[str, date]) -> date:
+    if "known" in given:
+        return date.fromisoformat(given["known"])
+    if entity in _RECORDED_BY:
+        return row[_RECORDED_BY[entity]]
+    if entity == "instalments":
+        return recorded[row["invoice_id"]]
+    return row.get("rate_date") or row.get("balance_date") or date(2015, 1, 1)
+
+
+def _add_customer(book: Book, customer_id: str, company: str) -> None:
+    if (customer_id,) not in book.entity("customers"):
+        row = {"customer_id": customer_id, "customer_name": customer_id, "company_id": company}
+        book.add("customers", row, date(2015, 1, 1))
+
+
+def _row(config: Config, entity: str, given: dict[str, str]) -> Row:
+    name = config.default_company
+    row = _typed(name, entity, {column: text for column, text in given.items() if column != "known"})
+    if entity not in _OWNERLESS:
+        row.setdefault("customer_id", f"{name}.C1")
+        row.setdefault("company_id", name)
+    if entity == "gl_balances":
+        row.setdefault("company_id", name)
+        row.setdefault("currency_code", config.default_currency)
+    return row
+
+
+def _typed(name: str, entity: str, given: dict[str, str]) -> Row:
+    row: Row = {}
+    for column, text in given.items():
+        kind = ENTITIES[entity].column(column).type
+        if text == "null":
+            row[column] = None
+        elif column in _ID_COLUMNS or column == "credit_id":
+            row[column] = f"{name}.{text}"
+        elif kind == "date":
+            row[column] = date.fromisoformat(text)
+        elif kind == "timestamp":
+            row[column] = datetime.fromisoformat(text)
+        elif kind in ("amount", "rate"):
+            row[column] = Decimal(text)
+        elif kind == "integer":
+            row[column] = int(text)
+        else:
+            row[column] = text
+    return row
+
+
+def _key(name: str, text: str) -> tuple[Any, ...]:
+    first, *rest = text.split("|")
+    return (f"{name}.{first}", *(int(part) for part in rest))
+
+
+def _expected(name: str, data: dict[str, Any]) -> Expected:
+    others: dict[str, Any] = {}
+    if "company_total" in data:
+        others["company_total"] = _amount(data["company_total"])
+    if "credits" in data:
+        others["credits"] = {currency: Decimal(text) for currency, text in data["credits"].items()}
+    if "customers" in data:
+        others["customers"] = {f"{name}.{one}": Decimal(text) for one, text in data["customers"].items()}
+    return Expected(
+        as_of=date.fromisoformat(data["as_of"]),
+        known_at=date.fromisoformat(data["known_at"]) if "known_at" in data else RUN_DAY,
+        basis=data.get("basis", "due_date"),
+        view=data.get("view", "known"),
+        items=tuple(_expected_item(name, one) for one in data["items"]),
+        totals={currency: Decimal(text) for currency, text in data["totals"].items()},
+        buckets={
+            currency: {bucket: Decimal(text) for bucket, text in cells.items()}
+            for currency, cells in data["buckets"].items()
+        },
+        others=others,
+    )
+
+
+def _expected_item(name: str, fields: list[str]) -> ExpectedItem:
+    document, instalment, amount, days, bucket, *converted = fields
+    return ExpectedItem(
+        f"{name}.{document}",
+        int(instalment),
+        Decimal(amount),
+        int(days),
+        bucket,
+        *(_amount(text) for text in converted),
+        shows=len(fields),
+    )
+
+
+def _amount(text: str) -> Decimal | None:
+    return None if text == "null" else Decimal(text)

@@ -1,0 +1,48 @@
+"""The reference implementation answers every golden scenario: its numbers were worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.golden.answers import Answer, differences
+from tests.golden.scenarios import Expected, Scenario, load_scenarios
+from tests.oracle.book import minor_unit, to_decimal
+from tests.oracle.ledger import Item, open_items
+
+SCENARIOS = load_scenarios("ageing")
+
+
+def test_there_are_enough_scenarios_and_each_is_a_sentence() -> None:
+    assert len(SCENARIOS) >= 40
+    assert all(scenario.says.endswith(".") and scenario.expected for scenario in SCENARIOS)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_oracle_agrees_with(scenario: Scenario) -> None:
+    for expected in scenario.expected:
+        assert differences(expected, oracle_answers(scenario, expected)) == [], expected
+
+
+def oracle_answers(scenario: Scenario, expected: Expected) -> list[Answer]:
+    items = open_items(scenario.book, expected.as_of, expected.known_at, expected.view)
+    return [_answer(scenario, expected, item) for item in items]
+
+
+def _answer(scenario: Scenario, expected: Expected, item: Item) -> Answer:
+    config = scenario.book.config
+    days = item.days_past_due(expected.as_of, expected.basis)
+
+    def amount(minor: int | None, currency: str) -> object:
+        return None if minor is None else to_decimal(minor, minor_unit(currency))
+
+    return Answer(
+        document=item.document[1],
+        instalment=item.instalment_number,
+        customer=item.customer_id,
+        currency=item.currency,
+        amount=amount(item.open_amount, item.currency),
+        days=days,
+        bucket=config.bucket(days),
+        company_amount=amount(item.company_amount, config.companies[item.company_id]),
+        group_amount=amount(item.group_amount, config.reporting_currency),
+    )

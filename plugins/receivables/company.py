@@ -12,6 +12,7 @@ import duckdb
 from pydantic import AfterValidator, Field, model_validator
 
 from receivables.currencies import ISO_4217
+from receivables.errors import ConfigError
 from receivables.settings import Settings
 from receivables.yamlfile import StrictModel, did_you_mean, parse, read_yaml
 
@@ -134,6 +135,25 @@ def load_company_config(settings: Settings) -> CompanyConfig:
         ConfigError: it is missing or wrong; the message names the line and the fix.
     """
     return parse(CompanyConfig, read_yaml(settings.config_file))
+
+
+def check_company(source: SourceConfig, company: CompanyConfig) -> None:
+    """Check that the source's defaults are known to `receivables.yml`.
+
+    Raises:
+        ConfigError: an unknown company or currency.
+    """
+    for value, known, setting in (
+        (source.default_company_id, company.company_ids, "default_company_id"),
+        (source.default_currency_code, company.minor_units, "default_currency_code"),
+    ):
+        if value is not None and value not in known:
+            raise ConfigError(
+                str(source.file),
+                cause=f"{setting} '{value}' is not in receivables.yml{did_you_mean(value, known)}",
+                next_step=f"correct it, or add it to receivables.yml"
+                f"{' under companies' if 'company' in setting else ' under currencies'}",
+            )
 
 
 _SETTINGS_TABLES = """

@@ -7,21 +7,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import duckdb
 
 from receivables import landing
-from receivables.company import CompanyConfig, load_company_config
+from receivables.company import CompanyConfig, check_company, load_company_config
 from receivables.crash import crash_point
 from receivables.entities import ENTITIES, Entity
 from receivables.errors import ConfigError, PermanentError
 from receivables.landing import Manifest, PartWriter
 from receivables.settings import Settings
-from receivables.sources import open_connector
 from receivables.sources.base import Connector, Window
-from receivables.sources.config import SourceConfig, SqlEntity
+from receivables.sources.config import EntityConfig, SourceConfig, SqlEntity
+from receivables.sources.connect import open_connector
 from receivables.sources.mapping import EntityMapping
 from receivables.warehouse import reading
 from receivables.yamlfile import did_you_mean
@@ -55,7 +55,7 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     check_company(source, company)
     config = _entity_config(source, entity)
     cursor = config.cursor if isinstance(config, SqlEntity) else None
-    mode = config.mode  # type: ignore[attr-defined]
+    mode = config.mode
     before = _held_before(settings, source.name, entity)
     window = _window(config, day, source.timezone, before.watermark)
     started = datetime.now(UTC)
@@ -126,7 +126,7 @@ def _sweep(
     *,
     connector: Connector,
     company: CompanyConfig,
-    folder: Any,
+    folder: Path,
 ) -> tuple[landing.Part, ...]:
     """The keys still present in the source, for an incremental entity that asks for them."""
     config = source.entity_configs[entity]
@@ -142,7 +142,7 @@ def _sweep(
     return tuple(writer.parts)
 
 
-def _window(config: Any, day: date, timezone: str, watermark: datetime | None) -> Window:
+def _window(config: EntityConfig, day: date, timezone: str, watermark: datetime | None) -> Window:
     """Up to the end of the business day; from the last load, or the day itself if that is earlier, less the overlap."""
     end = day_end(day, timezone)
     if watermark is None or not isinstance(config, SqlEntity) or config.mode == "full":
@@ -151,7 +151,7 @@ def _window(config: Any, day: date, timezone: str, watermark: datetime | None) -
     return Window(min(watermark, day_end(day - timedelta(days=1), timezone)) - config.overlap, end)
 
 
-def _entity_config(source: SourceConfig, entity: str) -> Any:
+def _entity_config(source: SourceConfig, entity: str) -> EntityConfig:
     configs = source.entity_configs
     if entity not in configs:
         raise ConfigError(
@@ -160,25 +160,6 @@ def _entity_config(source: SourceConfig, entity: str) -> Any:
             next_step=f"name one of these, or add it to {source.file}",
         )
     return configs[entity]
-
-
-def check_company(source: SourceConfig, company: CompanyConfig) -> None:
-    """Check that the source's defaults are known to `receivables.yml`.
-
-    Raises:
-        ConfigError: an unknown company or currency.
-    """
-    for value, known, setting in (
-        (source.default_company_id, company.company_ids, "default_company_id"),
-        (source.default_currency_code, company.minor_units, "default_currency_code"),
-    ):
-        if value is not None and value not in known:
-            raise ConfigError(
-                str(source.file),
-                cause=f"{setting} '{value}' is not in receivables.yml{did_you_mean(value, known)}",
-                next_step=f"correct it, or add it to receivables.yml"
-                f"{' under companies' if 'company' in setting else ' under currencies'}",
-            )
 
 
 def check_not_emptied(source: str, entity: str, *, rows: int, held: int, allowed: bool) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 import duckdb
 
 from receivables import landing
-from receivables.company import load_company_config, write_settings
+from receivables.company import check_company, load_company_config, write_settings
 from receivables.crash import crash_point
 from receivables.entities import ENTITIES, RAW_META, Entity
 from receivables.errors import PermanentError
-from receivables.extract import check_company, check_not_emptied, entities_of, held_rows, stored_watermark
+from receivables.extract import check_not_emptied, entities_of, held_rows, stored_watermark
 from receivables.landing import Manifest
 from receivables.settings import Settings
 from receivables.sources.config import SourceConfig, load_sources
@@ -29,7 +29,9 @@ _META_NAMES = tuple(name for name, _ in RAW_META)
 # Quarantine reasons given here; those of the extract come with the refused rows.
 DUPLICATE = "duplicate: the same row stands here twice, the first copy is kept"
 SUPERSEDED = "duplicate key: another row with this key has a newer updated_at and is kept"
-CONFLICT = "duplicate key: rows with this key differ and none is newer; all are refused, the earlier version stays"
+CONFLICT = (
+    "duplicate key: rows with this key differ and none is newer; all are refused, the earlier version stays"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def load(settings: Settings, source: SourceConfig, day: date, run: str) -> LoadR
             write_settings(connection, company, sources)
             create_raw(connection, sources)
             loads = tuple(
-                _Load(connection, source, manifest, settings=settings).run() for manifest in manifests.values()
+                _Load(connection, source, manifest, settings=settings).run()
+                for manifest in manifests.values()
             )
             crash_point("load.before_commit")
             connection.execute("commit")
@@ -139,13 +142,17 @@ def create_raw(connection: duckdb.DuckDBPyConnection, sources: Iterable[str]) ->
                 )
     for entity in ENTITIES.values():
         chosen = ", ".join((*entity.column_names, *_META_NAMES))
-        selects = [f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}" for source in names]  # noqa: S608
+        selects = [
+            f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}" for source in names
+        ]
         connection.execute(f"create or replace view raw.{entity.name} as {' union all '.join(selects)}")
 
 
 def row_key_sql(entity: Entity) -> str:
     """SQL: the key columns joined by '|'."""
-    return "concat_ws('|', " + ", ".join(f"coalesce(cast({name} as varchar), '')" for name in entity.key) + ")"
+    return (
+        "concat_ws('|', " + ", ".join(f"coalesce(cast({name} as varchar), '')" for name in entity.key) + ")"
+    )
 
 
 def row_hash_sql(entity: Entity) -> str:
@@ -348,7 +355,7 @@ class _Load:
         kept = ", ".join(f"old.{name}" for name in self.entity.column_names)
         self.connection.execute(
             f"""
-            insert into {self.table} ({', '.join((*self.entity.column_names, *_META_NAMES))})
+            insert into {self.table} ({", ".join((*self.entity.column_names, *_META_NAMES))})
             select
                 {kept}, old._row_key, old._row_hash, old._version + 1, true, $loaded_on, $loaded_on,
                 $load_id, $loaded_at
@@ -427,7 +434,7 @@ class _Load:
         """Counted from what this run stored, so that a rerun of it reports the same."""
         row = self.connection.execute(
             f"select count(*) filter (where _version = 1), count(*) filter (where _version > 1 and not _is_removed),"
-            f" count(*) filter (where _is_removed) from {self.table} where _load_id = ?",  # noqa: S608
+            f" count(*) filter (where _is_removed) from {self.table} where _load_id = ?",
             [self.load_id],
         ).fetchone()
         new, changed, removed = row if row else (0, 0, 0)
@@ -458,7 +465,9 @@ class _Load:
         later = _count(self.connection, "incoming") - _count(self.connection, "accepted")
         later -= _count(self.connection, "repeated", where="fate <> 'kept'")
         if later:
-            notes.append(f"{later} rows were recorded after {self.manifest.as_of_date} and wait for their day")
+            notes.append(
+                f"{later} rows were recorded after {self.manifest.as_of_date} and wait for their day"
+            )
         return "; ".join(notes) or None
 
     def _record(self, report: EntityLoad) -> None:
@@ -509,4 +518,3 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str, *, where: str = "t
 
 def _path_list(paths: Iterable[Path]) -> str:
     return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths) + "]"
-

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from receivables.sources.check import EntityReport, SourceReport, check_source
+from receivables.sources.config import SourceConfig, get_source, load_source, load_sources
+from receivables.sources.connect import open_connector
 
-from receivables.settings import Settings
-from receivables.sources.base import Connector
-from receivables.sources.config import (
-    FilesSource,
-    SourceConfig,
-    SqlSource,
-    get_source,
-    load_source,
-    load_sources,
-)
-from receivables.sources.files import FilesConnector
-from receivables.sources.sql import SqlConnector
-
-__all__ = ["SourceConfig", "get_source", "load_source", "load_sources", "open_connector"]
-
-
-@contextmanager
-def open_connector(source: SourceConfig, settings: Settings) -> Iterator[Connector]:
-    """The connector of a source's kind, opened; closed on leaving."""
-    connector: Connector
-    if isinstance(source, SqlSource):
-        connector = SqlConnector(source, settings)
-    elif isinstance(source, FilesSource):
-        connector = FilesConnector(source, settings)
-    else:
-        raise TypeError(f"no connector reads kind '{source.kind}'")
-    try:
-        yield connector
-    finally:
-        connector.close()
+__all__ = [
+    "EntityReport",
+    "SourceConfig",
+    "SourceReport",
+    "check_source",
+    "get_source",
+    "load_source",
+    "load_sources",
+    "open_connector",
+]

@@ -10,7 +10,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import GetJsonSchemaHandler, JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
@@ -217,6 +225,10 @@ class FileFormat(StrictModel):
 class EntityConfig(Parsing):
     """One canonical entity: how its columns come from the source."""
 
+    mode: Literal["full", "incremental"] = Field(
+        "full", description="full notices removals; incremental reads only what changed."
+    )
+
     columns: dict[str, ColumnMap] = Field(
         default_factory=dict,
         description="Canonical column: where it comes from. Columns of the same name need no line.",
@@ -235,9 +247,12 @@ class FileEntity(EntityConfig, FileFormat):
 
     path: str = Field(description="A file, a folder or a glob; relative to `base`. ${VARIABLE} is allowed.")
 
-    @property
-    def mode(self) -> Literal["full", "incremental"]:
-        return "full"
+    @field_validator("mode")
+    @classmethod
+    def _is_full(cls, mode: str) -> str:
+        if mode != "full":
+            raise ValueError("files are always read in full; take the line out")
+        return mode
 
 
 class SqlEntity(EntityConfig):
@@ -245,9 +260,6 @@ class SqlEntity(EntityConfig):
 
     table: str | None = Field(None, description="A table or view, with its schema if needed.")
     query: str | None = Field(None, description="A select, instead of `table`.")
-    mode: Literal["full", "incremental"] = Field(
-        "full", description="full notices removals; incremental is cheaper."
-    )
     cursor: str | None = Field(None, description="The column that says when a row last changed.")
     overlap: Duration = Field(
         timedelta(days=3), description="How far before the last load an incremental read starts, e.g. 3d."

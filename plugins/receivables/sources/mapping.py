@@ -114,6 +114,23 @@ class ColumnPlan:
         wanted = {name for name, _ in self._references(names)}
         return tuple(name for name in names if name in wanted)
 
+    def origins(self, available: Iterable[str]) -> dict[str, str]:
+        """Each canonical column that is fed, and from what, in words."""
+        names = tuple(available)
+        found: dict[str, str] = {}
+        for column in self.entity.columns:
+            mapping = self.column_map(column.name, names)
+            if mapping is not None:
+                origins = (
+                    mapping.from_,
+                    mapping.template,
+                    mapping.constant and f"'{mapping.constant}'",
+                    mapping.from_terms
+                    and f"{mapping.base or document_date(self.entity)} + {mapping.from_terms} days",
+                )
+                found[column.name] = " or ".join(origin for origin in origins if origin)
+        return found
+
     def key_columns(self, available: Iterable[str]) -> tuple[str, ...]:
         """The source columns that make the key, or decide whether the row counts."""
         names = tuple(available)

@@ -114,7 +114,9 @@ class SqlConnector:
         kind = self._schema(entity).field(column).type
         if self._dialect.name == "sqlite":
             return f"cast({quoted} as text) as {quoted}"
-        if isinstance(kind, pa.BaseExtensionType) or pa.types.is_binary(kind) or pa.types.is_nested(kind):
+        if _pg_type(self._schema(entity), column) == "money":
+            return f"{quoted}::numeric as {quoted}"  # it would come as a count of cents
+        if pa.types.is_binary(kind) or pa.types.is_nested(kind) or _is_exotic(self._schema(entity), column):
             return f"{quoted}::text as {quoted}"
         return quoted
 
@@ -184,20 +186,17 @@ class SqlConnector:
         for secret in self._dialect.secrets:
             for form in {secret, quote(secret, safe="")}:
                 text = text.replace(form, "***")
-        return " ".join(text.split())
+        return text
 
     def _classified(self, entity: str | None, text: str) -> ReceivablesError:
         what = (
             f"source {self.source.name}" + (f", {entity}" if entity else "") + f" ({self._dialect.address})"
         )
-        short = re.sub(
-            r"^[A-Z_ ]+: |\[(libpq|SQLite)\] ?|query: .*$|SQLSTATE: \w+|Query was: ?.*$", "", text
-        ).strip()
-        lowered = text.lower()
+        short, lowered = _gist(text), text.lower()
+        if entity and any(mark in lowered for mark in _MISSING):
+            return self._no_such_thing(entity, what, short)
         for marks, make, cause, next_step in _ERRORS:
             if any(mark in lowered for mark in marks):
-                if make is PermanentError and "does not exist" in cause and entity:
-                    return self._no_such_thing(entity, what, short)
                 return make(what, cause=f"{cause} ({short})", next_step=next_step)
         return PermanentError(
             what, cause=short, next_step="correct the query, or ask the database's administrator"
@@ -205,7 +204,7 @@ class SqlConnector:
 
     def _no_such_thing(self, entity: str, what: str, short: str) -> PermanentError:
         config = self.source.entities[entity]
-        cause = f"a table or column does not exist ({short})"
+        cause = short
         if config.table:
             names = self._tables()
             bare = config.table.split(".")[-1]
@@ -226,6 +225,19 @@ class SqlConnector:
             return []
 
 
+def _gist(text: str) -> str:
+    """The sentence of a driver's message that says what is wrong."""
+    said = re.search(r"(?:ERROR|FATAL):\s+(.+)", text)
+    line = (
+        said[1]
+        if said
+        else re.sub(r"^([A-Z_]+: |\[\w+\] |Failed to \w+( query)?: )+", "", text.splitlines()[0])
+    )
+    return " ".join(line.split()).rstrip(".")
+
+
+_MISSING = ("no such table", "no such column", "42p01", "42703", "3f000")
+
 # What the engines say, what it means, whether a retry may help, and what to do.
 _ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = (
     (
@@ -239,12 +251,6 @@ _ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = 
         PermanentError,
         "the database user may not read this",
         "grant it: `grant select on <table> to <user>`",
-    ),
-    (
-        ("no such table", "no such column", "undefined_table", "42p01", "42703"),
-        PermanentError,
-        "a table or column does not exist",
-        "correct the table or query",
     ),
     (
         ('database "',),
@@ -299,6 +305,16 @@ def rebatch(batches: Any, size: int = BATCH_ROWS) -> Iterator[pa.Table]:
             waiting, rows = list(rest.to_batches()), rest.num_rows
     if rows:
         yield pa.Table.from_batches(waiting)
+
+
+def _pg_type(schema: pa.Schema, column: str) -> str:
+    return (schema.field(column).metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+
+
+def _is_exotic(schema: pa.Schema, column: str) -> bool:
+    """Types that Arrow only wraps; numeric is wrapped text already."""
+    kind = schema.field(column).type
+    return isinstance(kind, pa.BaseExtensionType) and _pg_type(schema, column) != "numeric"
 
 
 def _utc_or_local(at: datetime | None, zone: ZoneInfo) -> datetime:

@@ -1,0 +1,339 @@
+with
+
+month_ends as (
+
+    select * from {{ ref('int_month_ends') }}
+
+),
+
+entries as (
+
+    select * from {{ ref('int_ledger_entries') }}
+
+),
+
+history as (
+
+    select * from {{ ref('int_open_item_history') }}
+
+),
+
+items as (
+
+    select * from {{ ref('int_open_items') }} where known_until = {{ forever() }}
+
+),
+
+aging as (
+
+    select * from {{ ref('int_customer_aging') }} where snapshot_type = 'month_end'
+
+),
+
+paid_invoices as (
+
+    select * from {{ ref('int_paid_invoices') }}
+
+),
+
+sales as (
+
+    select
+        company_id,
+        customer_id,
+        effective_date,
+        sum(company_amount) as net_sales_amount,
+        sum(case when company_amount is null then 1 else 0 end) as unconverted_count
+    from entries
+    where entry_type in ('invoice', 'debit_memo', 'credit_memo')
+    group by company_id, customer_id, effective_date
+
+),
+
+monthly_sales as (
+
+    select
+        company_id,
+        customer_id,
+        {{ month_number('effective_date') }} as month_number,
+        sum(net_sales_amount) as net_sales_amount,
+        sum(unconverted_count) as unconverted_count
+    from sales
+    group by company_id, customer_id, {{ month_number('effective_date') }}
+
+),
+
+balances as (
+
+    select
+        company_id,
+        customer_id,
+        {{ month_number('as_of_date') }} as month_number,
+        sum(company_amount) as ar_amount,
+        sum(not_due_company_amount) as not_due_amount,
+        sum(item_count) as item_count,
+        sum(overdue_item_count) as overdue_item_count,
+        sum(
+            case when company_amount is null or not_due_company_amount is null then 1 else 0 end
+        ) as unconverted_count
+    from aging
+    group by company_id, customer_id, {{ month_number('as_of_date') }}
+
+),
+
+collected as (
+
+    select
+        company_id,
+        customer_id,
+        {{ month_number('effective_date') }} as month_number,
+        -sum(company_amount) as collected_amount
+    from entries
+    where
+        entry_type = 'application'
+        and cause_type = 'receipt'
+        and instalment_number is not null
+    group by company_id, customer_id, {{ month_number('effective_date') }}
+
+),
+
+-- What an application settled, and how long after the invoice and after its due date.
+applied as (
+
+    select
+        entries.company_id,
+        entries.customer_id,
+        entries.application_id,
+        entries.open_item_id,
+        entries.effective_date,
+        -sum(entries.company_amount) as applied_amount
+    from entries
+    where
+        entries.entry_type = 'application'
+        and entries.cause_type = 'receipt'
+        and entries.event_type = 'applied'
+        and entries.instalment_number >= 1
+    group by
+        entries.company_id,
+        entries.customer_id,
+        entries.application_id,
+        entries.open_item_id,
+        entries.effective_date
+
+),
+
+payment_days as (
+
+    select
+        applied.company_id,
+        applied.customer_id,
+        {{ month_number('applied.effective_date') }} as month_number,
+        sum(applied.applied_amount) as applied_amount,
+        sum(
+            {{ double('applied.applied_amount') }}
+            * {{ days_between('items.document_date', 'applied.effective_date') }}
+        ) as applied_days_to_pay,
+        sum(
+            {{ double('applied.applied_amount') }}
+            * {{ days_between('items.due_date', 'applied.effective_date') }}
+        ) as applied_days_late
+    from applied
+    inner join items
+        on applied.open_item_id = items.open_item_id
+    where applied.applied_amount <> 0
+    group by applied.company_id, applied.customer_id, {{ month_number('applied.effective_date') }}
+
+),
+
+settled as (
+
+    select
+        company_id,
+        customer_id,
+        {{ month_number('settled_on') }} as month_number,
+        count(*) as settled_invoice_count,
+        sum(days_to_pay) as settled_days_to_pay,
+        sum(days_late) as settled_days_late,
+        sum(case when days_late > 0 then 1 else 0 end) as late_invoice_count
+    from paid_invoices
+    group by company_id, customer_id, {{ month_number('settled_on') }}
+
+),
+
+falling_due as (
+
+    select
+        items.company_id,
+        items.customer_id,
+        month_ends.month_number,
+        sum({{ converted('items.original_amount', 'items.booking_rate') }}) as falling_due_amount
+    from items
+    inner join month_ends
+        on {{ month_number(
+            "case when items.document_type = 'credit_memo' then items.document_date else items.due_date end"
+        ) }} = month_ends.month_number
+        and items.document_date <= month_ends.month_end_date
+        and (items.ended_on is null or items.ended_on > month_ends.month_end_date)
+    where
+        items.instalment_number >= 1
+        or items.document_type = 'credit_memo'
+    group by items.company_id, items.customer_id, month_ends.month_number
+
+),
+
+balance_days as (
+
+    select
+        history.company_id,
+        history.customer_id,
+        month_ends.month_number,
+        sum(
+            history.company_amount * {{ days_between(
+                'greatest(history.valid_from, month_ends.month_start_date)',
+                'least(history.valid_to, ' ~ add_days('month_ends.month_end_date', 1) ~ ')',
+            ) }}
+        ) as amount_days
+    from history
+    inner join month_ends
+        on history.valid_from <= month_ends.month_end_date
+        and history.valid_to > month_ends.month_start_date
+    group by history.company_id, history.customer_id, month_ends.month_number
+
+),
+
+-- Each flow counts in the windows that reach back to it: 90 days, 12 months.
+sales_90 as (
+
+    select
+        sales.company_id,
+        sales.customer_id,
+        month_ends.month_number,
+        sum(sales.net_sales_amount) as net_sales_90_amount
+    from sales
+    inner join month_ends
+        on month_ends.month_end_date >= sales.effective_date
+        and month_ends.month_end_date <= {{ add_days('sales.effective_date', 89) }}
+    group by sales.company_id, sales.customer_id, month_ends.month_number
+
+),
+
+sales_12 as (
+
+    select
+        monthly_sales.company_id,
+        monthly_sales.customer_id,
+        month_ends.month_number,
+        sum(monthly_sales.net_sales_amount) as net_sales_12m_amount
+    from monthly_sales
+    inner join month_ends
+        on month_ends.month_number >= monthly_sales.month_number
+        and month_ends.month_number <= monthly_sales.month_number + 11
+    group by monthly_sales.company_id, monthly_sales.customer_id, month_ends.month_number
+
+),
+
+first_months as (
+
+    select
+        company_id,
+        customer_id,
+        min({{ month_number('effective_date') }}) as first_month_number
+    from entries
+    group by company_id, customer_id
+
+),
+
+-- From a customer's first month on every month has a row, also one in which nothing happened.
+series as (
+
+    select
+        month_ends.month_end_date,
+        month_ends.month_number,
+        month_ends.days_in_month,
+        first_months.company_id,
+        first_months.customer_id
+    from first_months
+    inner join month_ends
+        on first_months.first_month_number <= month_ends.month_number
+
+),
+
+measured as (
+
+    select
+        series.month_end_date,
+        series.month_number,
+        series.days_in_month,
+        series.company_id,
+        series.customer_id,
+        coalesce(opening.ar_amount, 0) as opening_ar_amount,
+        coalesce(balances.ar_amount, 0) as ar_amount,
+        coalesce(balances.not_due_amount, 0) as not_due_amount,
+        coalesce(year_ago.ar_amount, 0) as ar_12m_ago_amount,
+        coalesce(monthly_sales.net_sales_amount, 0) as net_sales_amount,
+        coalesce(sales_90.net_sales_90_amount, 0) as net_sales_90_amount,
+        coalesce(sales_12.net_sales_12m_amount, 0) as net_sales_12m_amount,
+        coalesce(collected.collected_amount, 0) as collected_amount,
+        coalesce(falling_due.falling_due_amount, 0) as falling_due_amount,
+        coalesce(balance_days.amount_days, 0) as amount_days,
+        coalesce(payment_days.applied_amount, 0) as applied_amount,
+        coalesce(payment_days.applied_days_to_pay, 0) as applied_days_to_pay,
+        coalesce(payment_days.applied_days_late, 0) as applied_days_late,
+        coalesce(balances.item_count, 0) as item_count,
+        coalesce(balances.overdue_item_count, 0) as overdue_item_count,
+        coalesce(settled.settled_invoice_count, 0) as settled_invoice_count,
+        coalesce(settled.settled_days_to_pay, 0) as settled_days_to_pay,
+        coalesce(settled.settled_days_late, 0) as settled_days_late,
+        coalesce(settled.late_invoice_count, 0) as late_invoice_count,
+        coalesce(balances.unconverted_count, 0)
+        + coalesce(opening.unconverted_count, 0)
+        + coalesce(monthly_sales.unconverted_count, 0) as unconverted_count
+    from series
+    left join balances
+        on series.company_id = balances.company_id
+        and series.customer_id = balances.customer_id
+        and series.month_number = balances.month_number
+    left join balances as opening
+        on series.company_id = opening.company_id
+        and series.customer_id = opening.customer_id
+        and series.month_number = opening.month_number + 1
+    left join balances as year_ago
+        on series.company_id = year_ago.company_id
+        and series.customer_id = year_ago.customer_id
+        and series.month_number = year_ago.month_number + 12
+    left join monthly_sales
+        on series.company_id = monthly_sales.company_id
+        and series.customer_id = monthly_sales.customer_id
+        and series.month_number = monthly_sales.month_number
+    left join sales_90
+        on series.company_id = sales_90.company_id
+        and series.customer_id = sales_90.customer_id
+        and series.month_number = sales_90.month_number
+    left join sales_12
+        on series.company_id = sales_12.company_id
+        and series.customer_id = sales_12.customer_id
+        and series.month_number = sales_12.month_number
+    left join collected
+        on series.company_id = collected.company_id
+        and series.customer_id = collected.customer_id
+        and series.month_number = collected.month_number
+    left join falling_due
+        on series.company_id = falling_due.company_id
+        and series.customer_id = falling_due.customer_id
+        and series.month_number = falling_due.month_number
+    left join balance_days
+        on series.company_id = balance_days.company_id
+        and series.customer_id = balance_days.customer_id
+        and series.month_number = balance_days.month_number
+    left join payment_days
+        on series.company_id = payment_days.company_id
+        and series.customer_id = payment_days.customer_id
+        and series.month_number = payment_days.month_number
+    left join settled
+        on series.company_id = settled.company_id
+        and series.customer_id = settled.customer_id
+        and series.month_number = settled.month_number
+
+)
+
+select * from measured

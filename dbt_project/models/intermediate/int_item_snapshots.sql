@@ -1,0 +1,112 @@
+{{ config(materialized='view') }}
+
+with
+
+history as (
+
+    select * from {{ ref('int_open_item_history') }}
+
+),
+
+snapshot_days as (
+
+    select * from {{ ref('int_snapshot_days') }}
+
+),
+
+buckets as (
+
+    select * from {{ source('settings', 'aging_buckets') }}
+
+),
+
+policies as (
+
+    select * from {{ source('settings', 'policies') }}
+
+),
+
+currencies as (
+
+    select * from {{ source('settings', 'currencies') }}
+
+),
+
+rates as (
+
+    select * from {{ ref('int_exchange_rates') }}
+
+),
+
+closing_rates as (
+
+    select
+        snapshot_days.as_of_date,
+        rates.from_currency as currency_code,
+        rates.rate as closing_rate
+    from snapshot_days
+    cross join policies
+    inner join rates
+        on policies.reporting_currency = rates.to_currency
+        and snapshot_days.as_of_date >= rates.rate_date
+        and snapshot_days.as_of_date < rates.valid_until
+
+),
+
+aged as (
+
+    select
+        snapshot_days.as_of_date,
+        snapshot_days.snapshot_type,
+        history.*,
+        {{ days_between('history.due_date', 'snapshot_days.as_of_date') }} as days_past_due
+    from history
+    inner join snapshot_days
+        on snapshot_days.as_of_date >= history.valid_from
+        and snapshot_days.as_of_date < history.valid_to
+
+),
+
+converted as (
+
+    select
+        aged.as_of_date,
+        aged.snapshot_type,
+        aged.open_item_id,
+        aged.document_id,
+        aged.company_id,
+        aged.customer_id,
+        aged.document_type,
+        aged.currency_code,
+        aged.company_currency_code,
+        policies.reporting_currency as group_currency_code,
+        buckets.aging_bucket,
+        aged.instalment_number,
+        aged.open_amount,
+        aged.company_amount,
+        case
+            when aged.currency_code = policies.reporting_currency then aged.open_amount
+            else {{ round_to_minor_unit(
+                converted('aged.open_amount', 'closing_rates.closing_rate'),
+                'group_currencies.minor_unit'
+            ) }}
+        end as group_amount,
+        aged.days_past_due,
+        aged.document_date,
+        aged.posting_date,
+        aged.due_date,
+        aged.is_credit
+    from aged
+    cross join policies
+    left join currencies as group_currencies
+        on policies.reporting_currency = group_currencies.currency_code
+    left join buckets
+        on aged.days_past_due >= coalesce(buckets.min_days, -100000)
+        and aged.days_past_due <= coalesce(buckets.max_days, 100000)
+    left join closing_rates
+        on aged.as_of_date = closing_rates.as_of_date
+        and aged.currency_code = closing_rates.currency_code
+
+)
+
+select * from converted

@@ -1,0 +1,202 @@
+{%- set measures = [
+    'opening_ar_amount', 'ar_amount', 'not_due_amount', 'ar_12m_ago_amount', 'net_sales_amount',
+    'net_sales_90_amount', 'net_sales_12m_amount', 'collected_amount', 'falling_due_amount',
+    'amount_days', 'applied_amount',
+] -%}
+{%- set weights = ['applied_days_to_pay', 'applied_days_late'] -%}
+{%- set counts = [
+    'item_count', 'overdue_item_count', 'settled_invoice_count', 'settled_days_to_pay',
+    'settled_days_late', 'late_invoice_count', 'unconverted_count',
+] -%}
+with
+
+customer_months as (
+
+    select * from {{ ref('int_customer_months') }}
+
+),
+
+customer_history as (
+
+    select * from {{ ref('int_customer_history') }}
+
+),
+
+companies as (
+
+    select * from {{ source('settings', 'companies') }}
+
+),
+
+policies as (
+
+    select * from {{ source('settings', 'policies') }}
+
+),
+
+rates as (
+
+    select * from {{ ref('int_exchange_rates') }}
+
+),
+
+-- The segment that the customer was in on the month end, not the one it is in today.
+segmented as (
+
+    select
+        customer_months.*,
+        coalesce(customer_history.segment, 'unassigned') as segment
+    from customer_months
+    left join customer_history
+        on customer_months.customer_id = customer_history.customer_id
+        and customer_months.month_end_date >= customer_history.valid_from
+        and customer_months.month_end_date < customer_history.valid_to
+
+),
+
+company_currencies as (
+
+    select
+        books.company_id,
+        companies.currency_code
+    from (select distinct company_id from customer_months) as books
+    left join companies
+        on books.company_id = companies.company_id
+
+),
+
+company_months as (
+
+    select
+        month_end_date,
+        month_number,
+        days_in_month,
+        company_id,
+        {% for measure in measures + weights + counts -%}
+        sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from segmented
+    group by month_end_date, month_number, days_in_month, company_id
+
+),
+
+segment_months as (
+
+    select
+        month_end_date,
+        month_number,
+        days_in_month,
+        company_id,
+        segment,
+        {% for measure in measures + weights + counts -%}
+        sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        {% endfor %}
+    from segmented
+    group by month_end_date, month_number, days_in_month, company_id, segment
+
+),
+
+-- Every term of a group metric at one rate: the closing rate of the month end.
+group_rates as (
+
+    select
+        company_months.month_end_date,
+        company_months.company_id,
+        case
+            when company_currencies.currency_code = policies.reporting_currency
+                then cast(1 as decimal(18, 8))
+            when company_currencies.currency_code is null then cast(1 as decimal(18, 8))
+            else rates.rate
+        end as closing_rate
+    from company_months
+    cross join policies
+    left join company_currencies
+        on company_months.company_id = company_currencies.company_id
+    left join rates
+        on company_currencies.currency_code = rates.from_currency
+        and policies.reporting_currency = rates.to_currency
+        and company_months.month_end_date >= rates.rate_date
+        and company_months.month_end_date < rates.valid_until
+
+),
+
+group_months as (
+
+    select
+        company_months.month_end_date,
+        company_months.month_number,
+        company_months.days_in_month,
+        {% for measure in measures -%}
+        sum(
+            cast(company_months.{{ measure }} as decimal(24, 4)) * cast(group_rates.closing_rate as decimal(14, 8))
+        ) as {{ measure }},
+        {% endfor -%}
+        {% for measure in weights -%}
+        sum(company_months.{{ measure }} * {{ double('group_rates.closing_rate') }}) as {{ measure }},
+        {% endfor -%}
+        {% for measure in counts if measure != 'unconverted_count' -%}
+        sum(company_months.{{ measure }}) as {{ measure }},
+        {% endfor -%}
+        sum(
+            company_months.unconverted_count
+            + case when group_rates.closing_rate is null then 1 else 0 end
+        ) as unconverted_count
+    from company_months
+    inner join group_rates
+        on company_months.month_end_date = group_rates.month_end_date
+        and company_months.company_id = group_rates.company_id
+    group by
+        company_months.month_end_date, company_months.month_number, company_months.days_in_month
+
+),
+
+scopes as (
+
+    select
+        month_end_date, month_number, days_in_month, company_id,
+        'customer' as scope_type, customer_id as scope_id,
+        {{ (measures + weights + counts) | join(', ') }}
+    from segmented
+    union all
+    select
+        month_end_date, month_number, days_in_month, company_id,
+        'segment' as scope_type, segment as scope_id,
+        {{ (measures + weights + counts) | join(', ') }}
+    from segment_months
+    union all
+    select
+        month_end_date, month_number, days_in_month, company_id,
+        'company' as scope_type, company_id as scope_id,
+        {{ (measures + weights + counts) | join(', ') }}
+    from company_months
+    union all
+    select
+        month_end_date, month_number, days_in_month, 'group' as company_id,
+        'group' as scope_type, 'group' as scope_id,
+        {{ (measures + weights + counts) | join(', ') }}
+    from group_months
+
+),
+
+rounded as (
+
+    select
+        month_end_date,
+        month_number,
+        days_in_month,
+        company_id,
+        scope_type,
+        scope_id,
+        {% for measure in measures if measure != 'amount_days' -%}
+        {{ money(measure) }} as {{ measure }},
+        {% endfor -%}
+        {{ double('amount_days') }} / days_in_month as average_daily_ar_amount,
+        {{ (weights + counts) | join(',\n        ') }},
+        -- Twelve months back must lie inside the company's history, else a year's figure would be made up.
+        month_number - min(month_number) over (partition by company_id) >= 11 as has_12_months,
+        unconverted_count > 0 as is_conversion_incomplete
+    from scopes
+
+)
+
+select * from rounded

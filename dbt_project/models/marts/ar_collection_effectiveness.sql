@@ -1,0 +1,61 @@
+with
+
+scopes as (
+
+    select * from {{ ref('int_scope_months') }}
+
+),
+
+-- n months of sales, divided by n: the receivable that one month could collect.
+collectible as (
+
+    select
+        scopes.*,
+        {{ double('opening_ar_amount + net_sales_amount - ar_amount') }} as collected_base,
+        {{ double('opening_ar_amount + net_sales_amount - not_due_amount') }} as collectible_base,
+        {{ double('ar_12m_ago_amount') }} + {{ double('net_sales_12m_amount') }} / 12
+        - {{ double('ar_amount') }} as collected_base_12m,
+        {{ double('ar_12m_ago_amount') }} + {{ double('net_sales_12m_amount') }} / 12
+        - {{ double('not_due_amount') }} as collectible_base_12m
+    from scopes
+
+),
+
+published as (
+
+    select
+        month_end_date,
+        company_id,
+        scope_type,
+        scope_id,
+        case
+            when not is_conversion_incomplete
+                then collected_base / nullif(collectible_base, 0) * 100
+        end as cei,
+        case
+            when not is_conversion_incomplete and has_12_months
+                then collected_base_12m / nullif(collectible_base_12m, 0) * 100
+        end as cei_12m,
+        case
+            when not is_conversion_incomplete
+                then {{ ratio('collected_amount', 'opening_ar_amount + falling_due_amount') }}
+        end as recovery_rate,
+        case
+            when not is_conversion_incomplete
+                then {{ ratio('ar_amount - not_due_amount', 'ar_amount') }}
+        end as overdue_rate,
+        {{ ratio('overdue_item_count', 'item_count') }} as overdue_item_rate,
+        case when not is_conversion_incomplete then collected_amount end as collected_amount,
+        case when not is_conversion_incomplete then opening_ar_amount end as opening_ar_amount,
+        case when not is_conversion_incomplete then ar_amount end as closing_ar_amount,
+        case when not is_conversion_incomplete then not_due_amount end as closing_not_due_amount,
+        case when not is_conversion_incomplete then net_sales_amount end as net_sales_amount,
+        case
+            when is_conversion_incomplete then 'conversion_incomplete'
+            when collectible_base = 0 then 'nothing_was_collectible'
+        end as flag
+    from collectible
+
+)
+
+select * from published

@@ -102,7 +102,7 @@ def _end(ended: list[Version]) -> date:
 
 
 def documents(book: Book, known_at: date) -> dict[DocumentKey, Document]:
-    """Every document that counts on at least one day, as known at `known_at`.
+    """Every document that was posted, as known at `known_at`.
 
     Rates and the company of a customer are no facts of a document: they are those of the run.
     """
@@ -114,7 +114,7 @@ def documents(book: Book, known_at: date) -> dict[DocumentKey, Document]:
                 continue
             row, end, facts_until = believed
             document = _document(book, entity, (id_column, date_column), row, end)
-            if document.date >= end:
+            if end < document.date:
                 continue
             if entity == "invoices":
                 schedule = _schedule(book, identifier, document, facts_until)

@@ -38,6 +38,7 @@ class Settlement:
     instalment: int | None
     credit: DocumentKey | None  # the credit document that pays; None for a write-off or a discount document
     kind: str  # receipt, credit_memo, journal, write_off, discount
+    identity: str  # the public id of the application or document: the order within a day
 
     def counts_on(self, day: date) -> bool:
         return self.start <= day < self.end
@@ -162,6 +163,7 @@ class View:
                     instalment=row.get("instalment_number"),
                     credit=credit_key,
                     kind=row["credit_type"],
+                    identity=f"application:{row['application_id']}",
                 )
             )
         return found
@@ -175,7 +177,15 @@ class View:
                 start, end = max(document.date, invoice.date), min(document.end, invoice.end)
                 found.append(
                     Settlement(
-                        invoice.key, document.amount, 0, start, end, None, None, document.document_type
+                        invoice=invoice.key,
+                        amount=document.amount,
+                        discount=0,
+                        start=start,
+                        end=end,
+                        instalment=None,
+                        credit=None,
+                        kind=document.document_type,
+                        identity=public_id(document.key),
                     )
                 )
         return found

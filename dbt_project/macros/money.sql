@@ -9,7 +9,7 @@
 
 {# An exact product of an amount and a rate: wide enough that no engine overflows or rounds early. #}
 {% macro converted(amount, rate) -%}
-    (cast({{ amount }} as decimal(24, 4)) * cast({{ rate }} as decimal(14, 8)))
+    (cast({{ amount }} as decimal(18, 3)) * cast({{ rate }} as decimal(20, 12)))
 {%- endmacro %}
 
 {#

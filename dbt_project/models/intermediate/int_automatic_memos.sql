@@ -50,7 +50,8 @@ known_intervals as (
 
 ),
 
--- A source that applies a memo itself is believed; while it shows no application, the named invoice counts.
+-- A source that has ever shown an application of a memo applies its memos itself: when it takes the
+-- application back, the memo is unapplied. Until it shows one, the invoice that the memo names counts.
 unapplied_then as (
 
     select
@@ -66,7 +67,6 @@ unapplied_then as (
         on known_intervals.document_id = applications.credit_id
         and known_intervals.known_at >= applications.known_on
         and known_intervals.known_at < applications.known_until
-        and applications.ended_on is null
     where applications.application_id is null
 
 ),

@@ -116,14 +116,17 @@ documents as (
 
 ),
 
--- `life` counts the live versions so far: an ended version belongs to the last live one before it.
+-- `life` counts the versions that were no end: an ended version belongs to the last one before it.
 lives as (
 
     select
         documents.*,
-        case when not is_removed and status = 'posted' then 1 else 0 end as is_live,
-        case when is_removed or status = 'void' then 1 else 0 end as is_ended,
-        sum(case when not is_removed and status = 'posted' then 1 else 0 end) over (
+        case
+            when is_removed then 'removed'
+            when status = 'void' then 'voided'
+            else status
+        end as state,
+        sum(case when is_removed or status = 'void' then 0 else 1 end) over (
             partition by document_id
             order by version
             rows between unbounded preceding and current row
@@ -135,7 +138,13 @@ lives as (
 -- A draft is a promise of a document, not a claim: it never reaches the ledger.
 live as (
 
-    select * from lives where is_live = 1
+    select * from lives where state = 'posted'
+
+),
+
+drafts as (
+
+    select document_id, life from lives where state = 'draft'
 
 ),
 
@@ -146,18 +155,18 @@ ended as (
     select
         lives.*,
         case
-            when not is_removed and voided_on is not null then voided_on
-            else min(
-                case when not is_removed and voided_on is not null then voided_on else known_on end
-            ) over (
-                partition by document_id, life
-                order by version
-                rows between unbounded preceding and current row
-            )
+            when state = 'voided' and voided_on is not null then voided_on
+            else min(case when state = 'voided' and voided_on is not null then voided_on else known_on end)
+                over so_far
         end as ended_on,
-        case when is_removed then 'removed' else 'voided' end as end_reason
+        min(known_on) over so_far as end_known_on
     from lives
-    where is_ended = 1
+    where state in ('removed', 'voided')
+    window so_far as (
+        partition by document_id, life
+        order by version
+        rows between unbounded preceding and current row
+    )
 
 ),
 
@@ -165,33 +174,48 @@ ended as (
 ended_with_facts as (
 
     select
-        ended.source_name,
-        ended.document_id,
-        coalesce(live.document_type, ended.document_type) as document_type,
-        case when live.document_id is null then ended.customer_id else live.customer_id end as customer_id,
-        case when live.document_id is null then ended.company_id else live.company_id end as company_id,
-        coalesce(live.document_date, ended.document_date) as document_date,
-        case when live.document_id is null then ended.posting_date else live.posting_date end as posting_date,
-        case when live.document_id is null then ended.due_date else live.due_date end as due_date,
-        case when live.document_id is null then ended.currency_code else live.currency_code end
-            as currency_code,
-        case when live.document_id is null then ended.amount else live.amount end as amount,
-        case when live.document_id is null then ended.exchange_rate else live.exchange_rate end
-            as exchange_rate,
-        case when live.document_id is null then ended.linked_invoice_id else live.linked_invoice_id end
-            as linked_invoice_id,
-        case when live.document_id is null then ended.linked_credit_id else live.linked_credit_id end
-            as linked_credit_id,
+        live.source_name,
+        live.document_id,
+        live.document_type,
+        live.customer_id,
+        live.company_id,
+        live.document_date,
+        live.posting_date,
+        live.due_date,
+        live.currency_code,
+        live.amount,
+        live.exchange_rate,
+        live.linked_invoice_id,
+        live.linked_credit_id,
         ended.ended_on,
-        ended.end_reason,
+        ended.state as end_reason,
+        ended.end_known_on,
         ended.version,
         ended.known_on,
         ended.known_until
     from ended
+    inner join live
+        on ended.document_id = live.document_id
+        and ended.life = live.life
+
+),
+
+-- First seen void: its own facts, if it says from when to when it counted. A cancelled draft never did.
+first_seen_void as (
+
+    select ended.*
+    from ended
     left join live
         on ended.document_id = live.document_id
         and ended.life = live.life
-    where live.document_id is not null or (not ended.is_removed and ended.voided_on is not null)
+    left join drafts
+        on ended.document_id = drafts.document_id
+        and ended.life = drafts.life
+    where
+        ended.state = 'voided'
+        and ended.voided_on is not null
+        and live.document_id is null
+        and drafts.document_id is null
 
 ),
 
@@ -213,6 +237,7 @@ in_force as (
         linked_credit_id,
         cast(null as date) as ended_on,
         cast(null as varchar(20)) as end_reason,
+        cast(null as date) as end_known_on,
         version,
         known_on,
         known_until
@@ -234,10 +259,34 @@ in_force as (
         linked_credit_id,
         ended_on,
         end_reason,
+        end_known_on,
         version,
         known_on,
         known_until
     from ended_with_facts
+    where ended_on >= document_date
+    union all
+    select
+        source_name,
+        document_id,
+        document_type,
+        customer_id,
+        company_id,
+        document_date,
+        posting_date,
+        due_date,
+        currency_code,
+        amount,
+        exchange_rate,
+        linked_invoice_id,
+        linked_credit_id,
+        ended_on,
+        state as end_reason,
+        cast(null as date) as end_known_on,
+        version,
+        known_on,
+        known_until
+    from first_seen_void
     where ended_on >= document_date
 
 )

@@ -60,6 +60,7 @@ defaulted as (
         coalesce(sources.allocation_policy, 'fifo') as allocation_policy,
         versions.ended_on,
         versions.end_reason,
+        versions.end_known_on,
         versions.known_on,
         versions.known_until
     from versions
@@ -79,7 +80,7 @@ merged as (
         [
             'source_name', 'document_type', 'customer_id', 'company_id', 'document_date', 'posting_date',
             'due_date', 'currency_code', 'amount', 'exchange_rate', 'linked_invoice_id',
-            'linked_credit_id', 'allocation_policy', 'ended_on', 'end_reason',
+            'linked_credit_id', 'allocation_policy', 'ended_on', 'end_reason', 'end_known_on',
         ],
     ) }}
 
@@ -103,8 +104,8 @@ booked as (
         merged.amount,
         case
             when merged.currency_code = coalesce(companies.currency_code, merged.currency_code)
-                then cast(1 as decimal(18, 8))
-            when merged.exchange_rate is not null then merged.exchange_rate
+                then cast(1 as decimal(20, 12))
+            when merged.exchange_rate is not null then cast(merged.exchange_rate as decimal(20, 12))
             else rates.rate
         end as booking_rate,
         cast(case
@@ -119,6 +120,7 @@ booked as (
         merged.posting_date,
         merged.due_date,
         merged.ended_on,
+        merged.end_known_on,
         merged.known_on,
         merged.known_until
     from merged

@@ -14,7 +14,7 @@ ranked as (
         from_currency,
         to_currency,
         rate_date,
-        rate,
+        cast(rate as decimal(20, 12)) as rate,
         row_number() over (
             partition by from_currency, to_currency, rate_date
             order by
@@ -39,7 +39,7 @@ inverse as (
         direct.to_currency as from_currency,
         direct.from_currency as to_currency,
         direct.rate_date,
-        cast(1 / {{ double('direct.rate') }} as decimal(18, 8)) as rate
+        cast(1 / {{ double('direct.rate') }} as decimal(20, 12)) as rate
     from direct
     left join (select distinct from_currency, to_currency from direct) as quoted
         on direct.to_currency = quoted.from_currency

@@ -50,6 +50,7 @@ invoices_then as (
         invoices.document_id,
         invoices.amount,
         invoices.due_date,
+        invoices.end_known_on,
         greatest(invoices.known_on, known_intervals.known_at) as known_on,
         least(invoices.known_until, known_intervals.next_known_at) as known_until
     from known_intervals
@@ -76,9 +77,19 @@ rows_then as (
     from invoices_then
     inner join schedule_rows
         on invoices_then.document_id = schedule_rows.invoice_id
-        and invoices_then.known_on >= schedule_rows.known_on
-        and invoices_then.known_on < schedule_rows.known_until
         and not schedule_rows.is_removed
+        -- An ended invoice keeps the schedule it had on the day before its end became known.
+        and (
+            (
+                invoices_then.end_known_on is null
+                and invoices_then.known_on >= schedule_rows.known_on
+                and invoices_then.known_on < schedule_rows.known_until
+            )
+            or (
+                invoices_then.end_known_on > schedule_rows.known_on
+                and invoices_then.end_known_on <= schedule_rows.known_until
+            )
+        )
 
 ),
 

@@ -104,8 +104,8 @@ group_rates as (
         company_months.company_id,
         case
             when company_currencies.currency_code = policies.reporting_currency
-                then cast(1 as decimal(18, 8))
-            when company_currencies.currency_code is null then cast(1 as decimal(18, 8))
+                then cast(1 as decimal(20, 12))
+            when company_currencies.currency_code is null then cast(1 as decimal(20, 12))
             else rates.rate
         end as closing_rate
     from company_months
@@ -128,7 +128,7 @@ group_months as (
         company_months.days_in_month,
         {% for measure in measures -%}
         sum(
-            cast(company_months.{{ measure }} as decimal(24, 4)) * cast(group_rates.closing_rate as decimal(14, 8))
+            cast(company_months.{{ measure }} as decimal(22, 5)) * cast(group_rates.closing_rate as decimal(16, 9))
         ) as {{ measure }},
         {% endfor -%}
         {% for measure in weights -%}

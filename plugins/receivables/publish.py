@@ -183,6 +183,41 @@ def publish(
     return Publication(version=version, is_current=is_current, removed=removed)
 
 
+def newest_candidate(settings: Settings, day: date) -> str:
+    """The run of the candidate of `day` that was built last.
+
+    Raises:
+        PermanentError: there is none.
+    """
+    prefix = f"{day.isoformat()}-"
+    found = [path.parent for path in _candidates(settings).glob(f"{prefix}*/{PUBLIC}")]
+    if not found:
+        raise PermanentError(
+            f"candidate of {day}",
+            cause="there is none: it was never built, or it is published already",
+            next_step=f"build it: receivables run --as-of {day}, or trigger transform_receivables",
+        )
+    return max(found, key=lambda path: path.stat().st_mtime).name.removeprefix(prefix)
+
+
+def verify(settings: Settings, version: str) -> None:
+    """Read a stored version as its readers do and compare it with its manifest.
+
+    Raises:
+        PermanentError: a file is not the one that was checked.
+    """
+    folder = settings.published / "versions" / version
+    facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    found = audit(folder, date.fromisoformat(facts["as_of_date"]))
+    for name in FILE_MODES:
+        if found[name]["tables"] != facts["files"][name]["tables"]:
+            raise PermanentError(
+                f"published version {version}",
+                cause=f"{name} does not hold the rows that its manifest names",
+                next_step=f"restore the file from a backup, or run {facts['as_of_date']} again",
+            )
+
+
 def audit(folder: Path, day: date) -> dict[str, Any]:
     """Open the files of a candidate read-only, as a reader would, and describe them.
 

@@ -39,6 +39,11 @@ class Settings:
         )
 
     @property
+    def source_names(self) -> list[str]:
+        """The names of the source files; nothing of their content is read."""
+        return sorted({path.stem for path in self.sources_dir.glob("*.y*ml")})
+
+    @property
     def landing(self) -> Path:
         return self.home / "landing"
 

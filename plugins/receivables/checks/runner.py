@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -18,12 +19,15 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 import duckdb
 import great_expectations as gx
 from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context import EphemeralDataContext
 from sqlalchemy.dialects import registry
 
+from receivables import landing
 from receivables.checks import data_docs
 from receivables.checks.report import CheckReport, CheckResult
-from receivables.checks.suites import EXAMPLES, MartsScope, RawScope, Rule, Suite
+from receivables.checks.suites import EXAMPLES, Extract, MartsScope, RawScope, Rule, Suite, bound
 from receivables.errors import ConfigError
+from receivables.publish import PUBLIC, current_version
 from receivables.settings import Settings
 from receivables.warehouse import reading
 
@@ -35,7 +39,7 @@ registry.register("duckdb.readonly", "receivables.checks.dialect", "ReadOnlyDuck
 
 def check_raw(settings: Settings, source: str, day: date, run: str) -> CheckReport:
     with reading(settings.warehouse) as connection:
-        scope = RawScope(source=source, day=day, run=run, loaded=_loaded(connection, source, run))
+        scope = raw_scope(settings, connection, source=source, day=day, run=run)
         suites = load_suites(settings.root / "expectations", "raw", scope)
         return _run(
             settings, connection, settings.warehouse, suites, stage="raw", source=source, day=day, run=run
@@ -43,10 +47,47 @@ def check_raw(settings: Settings, source: str, day: date, run: str) -> CheckRepo
 
 
 def check_marts(settings: Settings, database: Path, day: date, run: str) -> CheckReport:
-    scope = MartsScope(day=day, run=run, previous_rows=_published_rows(settings.published_database, day))
-    suites = load_suites(settings.root / "expectations", "marts", scope)
+    suites = load_suites(settings.root / "expectations", "marts", marts_scope(settings, day=day, run=run))
     with reading(database) as connection:
         return _run(settings, connection, database, suites, stage="marts", source=None, day=day, run=run)
+
+
+def raw_scope(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, *, source: str, day: date, run: str
+) -> RawScope:
+    """What `run` loaded of `source`, and what its extracts say they hold."""
+    loaded: dict[str, tuple[str, ...]] = {}
+    for entity, load_id in connection.execute(
+        "select entity, load_id from quality.loads where source = ? and run = ? order by started_at",
+        [source, run],
+    ).fetchall():
+        loaded[entity] = (*loaded.get(entity, ()), load_id)
+    extracts = {}
+    for entity in loaded:
+        folder = landing.extract_folder(settings, source=source, entity=entity, run=run)
+        manifest = landing.read_manifest(folder)
+        if manifest is not None:
+            extracts[entity] = Extract(
+                rows=manifest.rows + manifest.refused_rows,
+                checksum=manifest.checksum,
+                is_distinct=manifest.distinct,
+            )
+    return RawScope(source=source, day=day, run=run, loaded=loaded, extracts=extracts)
+
+
+def marts_scope(settings: Settings, *, day: date, run: str) -> MartsScope:
+    """The day, and the row counts of the published version when it is not of a later day."""
+    current = current_version(settings)
+    if current is None or current.as_of_date > day:
+        return MartsScope(day=day, run=run)
+    facts = json.loads((current.path / "manifest.json").read_text(encoding="utf-8"))
+    tables = facts["files"][PUBLIC]["tables"]
+    rows = {
+        name.removeprefix("marts."): table["rows"]
+        for name, table in tables.items()
+        if name.startswith("marts.")
+    }
+    return MartsScope(day=day, run=run, previous_rows=rows)
 
 
 def load_suites(folder: Path, stage: Literal["raw", "marts"], scope: RawScope | MartsScope) -> list[Suite]:
@@ -97,38 +138,6 @@ def _module(file: Path) -> ModuleType:
     return module
 
 
-def _loaded(connection: duckdb.DuckDBPyConnection, source: str, run: str) -> dict[str, tuple[str, ...]]:
-    loads: dict[str, tuple[str, ...]] = {}
-    for entity, load_id in connection.execute(
-        "select entity, load_id from quality.loads where source = ? and run = ? order by started_at",
-        [source, run],
-    ).fetchall():
-        loads[entity] = (*loads.get(entity, ()), load_id)
-    return loads
-
-
-def _published_rows(database: Path, day: date) -> dict[str, int]:
-    """Rows per published mart; empty when there is no earlier version to compare with."""
-    if not database.exists():
-        return {}
-    with reading(database) as connection:
-        tables = [
-            row[0]
-            for row in connection.execute(
-                "select table_name from duckdb_tables() where schema_name = 'marts' order by 1"
-            ).fetchall()
-        ]
-        if "ar_open_items" not in tables:
-            return {}
-        newest = connection.execute("select max(as_of_date) from marts.ar_open_items").fetchone()
-        if newest is not None and newest[0] is not None and newest[0] > day:
-            return {}
-        return {
-            table: connection.execute(f'select count(*) from marts."{table}"').fetchall()[0][0]
-            for table in tables
-        }
-
-
 def _run(
     settings: Settings,
     connection: duckdb.DuckDBPyConnection,
@@ -140,31 +149,11 @@ def _run(
     day: date,
     run: str,
 ) -> CheckReport:
-    # `connection` stays open: as long as it does, no other process can take the file for writing.
-    checked_at = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    results: list[CheckResult] = []
-    readable: list[Suite] = []
-    for suite in suites:
-        problem = _unreadable(connection, suite.query)
-        if problem:
-            results.append(_unreadable_result(suite, problem, checked_at))
-        else:
-            readable.append(suite)
     context = data_docs.context(settings.data_docs)
-    datasource = context.data_sources.add_sql(
-        "candidate" if stage == "marts" else "warehouse",
-        connection_string=f"duckdb+readonly:///{database.resolve()}",
+    results = evaluate(context, connection, database, suites, run=run)
+    index, pages = data_docs.build(
+        settings.data_docs, context, results, stage=stage, source=source, day=day, run=run
     )
-    try:
-        identifier = RunIdentifier(run_name=run, run_time=datetime.now(UTC))
-        for suite in readable:
-            results.extend(_run_suite(context, datasource, suite, identifier, checked_at))
-        index, pages = data_docs.build(
-            settings.data_docs, context, results, stage=stage, source=source, day=day, run=run
-        )
-    finally:
-        datasource.get_engine().dispose()
-        datasource.get_execution_engine().close()
     report = CheckReport(
         run=run,
         day=day,
@@ -186,6 +175,39 @@ def _run(
             failure.expected,
         )
     return report
+
+
+def evaluate(
+    context: EphemeralDataContext,
+    connection: duckdb.DuckDBPyConnection,
+    database: Path,
+    suites: Iterable[Suite],
+    *,
+    run: str,
+) -> list[CheckResult]:
+    """The results of `suites` on the file `database`, in the order of the rules.
+
+    `connection` is an open reading connection to the same file: as long as it is open, no other process can
+    take the file for writing between two suites.
+    """
+    checked_at = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    identifier = RunIdentifier(run_name=run, run_time=datetime.now(UTC))
+    datasource = context.data_sources.add_sql(
+        database.stem, connection_string=f"duckdb+readonly:///{database.resolve()}"
+    )
+    results: list[CheckResult] = []
+    try:
+        for suite in suites:
+            problem = _unreadable(connection, suite.query)
+            if problem:
+                results.append(_unreadable_result(suite, problem, checked_at))
+            else:
+                results.extend(_run_suite(context, datasource, suite, identifier, checked_at))
+    finally:
+        # Great Expectations opens one engine to try the connection and one to work; both hold the file.
+        datasource.get_engine().dispose()
+        datasource.get_execution_engine().close()
+    return results
 
 
 def _unreadable(connection: duckdb.DuckDBPyConnection, query: str) -> str | None:
@@ -224,7 +246,7 @@ def _run_suite(
             suite=context.suites.add(
                 gx.ExpectationSuite(
                     suite.name,
-                    expectations=[rule.expectation for rule in suite.rules],
+                    expectations=[bound(rule.expectation, suite.query) for rule in suite.rules],
                     meta=data_docs.SUITE_META,
                 )
             ),

@@ -50,11 +50,21 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
 
 
 def no_rows(query: str) -> ExpectNoRows:
-    """An expectation that `query` (one select; `{batch}` is the suite's own query) returns nothing."""
-    body = query.strip().rstrip(";")
-    return ExpectNoRows(
-        unexpected_rows_query=f"select *, count(*) over () as {_COUNT} from (\n{body}\n) as broken limit {EXAMPLES}"
-    )
+    """An expectation that `query`, one select, returns nothing. `{batch}` in it stands for the suite's query."""
+    return ExpectNoRows(unexpected_rows_query=query)
+
+
+def bound(expectation: Expectation, batch: str) -> Expectation:
+    """The expectation with `{batch}` filled in, counting what it finds and returning a few of the rows.
+
+    Great Expectations' own substitution adds an alias, or none, depending on whether the text holds a join.
+    """
+    if not isinstance(expectation, ExpectNoRows):
+        return expectation
+    found = expectation.unexpected_rows_query.replace("{batch}", f"({batch})")
+    query = f"select *, count(*) over () as {_COUNT} from (\n{found}\n) as found limit {EXAMPLES}"  # noqa: S608
+    # It still formats the text: every brace left is SQL.
+    return expectation.copy(update={"unexpected_rows_query": query.replace("{", "{{").replace("}", "}}")})
 
 
 @dataclass(frozen=True)
@@ -111,16 +121,27 @@ class Suite:
 
 
 @dataclass(frozen=True)
+class Extract:
+    """What the manifest of an extract says. `is_distinct`: equal rows of the source are one row on purpose."""
+
+    rows: int
+    checksum: str
+    is_distinct: bool = False
+
+
+@dataclass(frozen=True)
 class RawScope:
     """What a raw suite may depend on: the loads of one run of one source.
 
-    `loaded` holds the entities of which this run brought rows, with the ids of their loads.
+    `loaded` holds the entities of which this run brought rows, with the ids of their loads; `extracts` their
+    manifests, as far as the landing folder still has them.
     """
 
     source: str
     day: date
     run: str
     loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extracts: Mapping[str, Extract] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,7 +149,7 @@ class MartsScope:
     """What a marts suite may depend on: the day, and how many rows the published version holds per table.
 
     `previous_rows` is empty when nothing is published yet, or when the published version is of a later day
-    than the candidate (a backfill has no reason to be larger than its future).
+    than the candidate: a past day has no reason to be larger than its future.
     """
 
     day: date

@@ -9,7 +9,7 @@
 
 {# An exact product of an amount and a rate: wide enough that no engine overflows or rounds early. #}
 {% macro converted(amount, rate) -%}
-    (cast({{ amount }} as decimal(18, 3)) * cast({{ rate }} as decimal(20, 12)))
+    (cast({{ amount }} as decimal(18, 4)) * cast({{ rate }} as decimal(20, 12)))
 {%- endmacro %}
 
 {#
@@ -20,6 +20,7 @@
     case {{ minor_unit }}
         when 0 then {{ money('cast(' ~ expression ~ ' as decimal(18, 0))') }}
         when 3 then {{ money('cast(' ~ expression ~ ' as decimal(18, 3))') }}
+        when 4 then {{ money('cast(' ~ expression ~ ' as decimal(18, 4))') }}
         else {{ money('cast(' ~ expression ~ ' as decimal(18, 2))') }}
     end
 {%- endmacro %}
@@ -27,4 +28,9 @@
 {# A ratio as a double, rounded when compared or shown, never when computed. Null when there is nothing to divide by. #}
 {% macro ratio(numerator, denominator) -%}
     {{ double(numerator) }} / nullif({{ double(denominator) }}, 0)
+{%- endmacro %}
+
+{# A sum that is unknown as soon as one part of it is: a missing rate leaves null, never a smaller total. #}
+{% macro complete_sum(expression) -%}
+    case when count({{ expression }}) = count(*) then sum({{ expression }}) end
 {%- endmacro %}

@@ -270,6 +270,10 @@ instalments_after as (
         ordered_events.invoice_id,
         ordered_events.picture_on,
         ordered_events.event_number,
+        -- Even steps are events; the odd ones before them are what an event makes automatic memos give back.
+        2 * ordered_events.event_number as step,
+        invoices_then.allocation_policy,
+        invoices_then.minor_unit,
         instalments.instalment_number,
         instalments.position,
         instalments.amount * sum(ordered_events.in_effect_change) over event_order as capacity,
@@ -285,6 +289,10 @@ instalments_after as (
         ) over event_order as unnamed_amount,
         sum(ordered_events.settled_change) over event_order as settled_amount
     from ordered_events
+    inner join invoices_then
+        on ordered_events.view_name = invoices_then.view_name
+        and ordered_events.invoice_id = invoices_then.document_id
+        and ordered_events.picture_on = invoices_then.picture_on
     inner join instalments
         on ordered_events.invoice_id = instalments.document_id
         and ordered_events.picture_on >= instalments.known_on
@@ -301,87 +309,9 @@ instalments_after as (
 
 ),
 
-rooms as (
-
-    select
-        instalments_after.*,
-        least(named_amount, capacity) as named_filled,
-        capacity - least(named_amount, capacity) as room,
-        coalesce(sum(capacity - least(named_amount, capacity)) over earlier_instalments, 0)
-            as earlier_room,
-        coalesce(sum(capacity) over earlier_instalments, 0) as earlier_capacity,
-        sum(capacity) over (
-            partition by view_name, invoice_id, picture_on, event_number
-        ) as total_capacity
-    from instalments_after
-    window earlier_instalments as (
-        partition by view_name, invoice_id, picture_on, event_number
-        order by position
-        rows between unbounded preceding and 1 preceding
-    )
-
-),
-
-minor_units as (
-
-    select
-        rooms.*,
-        invoices_then.allocation_policy,
-        cast(case invoices_then.minor_unit when 0 then 1 when 3 then 1000 else 100 end as integer)
-            as units,
-        greatest(least(rooms.unnamed_amount, rooms.total_capacity), 0) as shared_amount
-    from rooms
-    inner join invoices_then
-        on rooms.view_name = invoices_then.view_name
-        and rooms.invoice_id = invoices_then.document_id
-        and rooms.picture_on = invoices_then.picture_on
-
-),
-
 filled as (
 
-    select
-        minor_units.*,
-        case
-            when allocation_policy = 'pro_rata' and total_capacity > 0
-                then least(
-                    room,
-                    {{ money(
-                        "("
-                        ~ whole_division(
-                            "2 * cast(shared_amount * units as decimal(18, 0))"
-                            ~ " * cast((earlier_capacity + capacity) * units as decimal(18, 0))"
-                            ~ " + cast(total_capacity * units as decimal(18, 0))",
-                            "2 * cast(total_capacity * units as decimal(18, 0))"
-                        )
-                        ~ " - "
-                        ~ whole_division(
-                            "2 * cast(shared_amount * units as decimal(18, 0))"
-                            ~ " * cast(earlier_capacity * units as decimal(18, 0))"
-                            ~ " + cast(total_capacity * units as decimal(18, 0))",
-                            "2 * cast(total_capacity * units as decimal(18, 0))"
-                        )
-                        ~ ") / cast(units as decimal(18, 0))"
-                    ) }}
-                )
-            else greatest(0, least(room, unnamed_amount - earlier_room))
-        end as unnamed_filled
-    from minor_units
-
-),
-
-open_instalments as (
-
-    select
-        view_name,
-        invoice_id,
-        picture_on,
-        event_number,
-        invoice_id || ':' || cast(instalment_number as varchar(20)) as open_item_id,
-        invoice_id as document_id,
-        instalment_number,
-        room - unnamed_filled as balance
-    from filled
+    {{ fill_instalments('instalments_after') }}
 
 ),
 
@@ -489,21 +419,130 @@ memo_rests as (
 taken_back as (
 
     select
-        view_name, invoice_id, picture_on, event_number, sum(taken_back) as taken_back
+        view_name,
+        invoice_id,
+        picture_on,
+        event_number,
+        min(case when taken_back > 0 then memo_id end) as memo_id,
+        sum(taken_back) as taken_back
     from memo_rests
     group by view_name, invoice_id, picture_on, event_number
 
 ),
 
+taken_back_before as (
+
+    select
+        taken_back.*,
+        coalesce(
+            lag(taken_back) over (
+                partition by view_name, invoice_id, picture_on order by event_number
+            ),
+            0
+        ) as taken_back_before
+    from taken_back
+
+),
+
+-- A settlement that pushes an automatic memo out settles in full; that the memo gives way is an entry
+-- of the memo, made just before.
+pushes as (
+
+    select
+        ordered_events.view_name,
+        ordered_events.invoice_id,
+        ordered_events.picture_on,
+        ordered_events.event_number,
+        ordered_events.event_id,
+        ordered_events.event_date,
+        taken_back_before.memo_id,
+        taken_back_before.taken_back
+    from ordered_events
+    inner join taken_back_before
+        on ordered_events.view_name = taken_back_before.view_name
+        and ordered_events.invoice_id = taken_back_before.invoice_id
+        and ordered_events.picture_on = taken_back_before.picture_on
+        and ordered_events.event_number = taken_back_before.event_number
+    where
+        ordered_events.event_type = 'applied'
+        and ordered_events.memo_id is null
+        and taken_back_before.taken_back > taken_back_before.taken_back_before
+
+),
+
+instalments_pushed as (
+
+    select
+        instalments_after.view_name,
+        instalments_after.invoice_id,
+        instalments_after.picture_on,
+        pushes.event_number,
+        2 * pushes.event_number - 1 as step,
+        instalments_after.allocation_policy,
+        instalments_after.minor_unit,
+        instalments_after.instalment_number,
+        instalments_after.position,
+        instalments_after.capacity,
+        instalments_after.named_amount,
+        instalments_after.unnamed_amount - pushes.taken_back as unnamed_amount,
+        instalments_after.settled_amount - pushes.taken_back as settled_amount
+    from pushes
+    inner join instalments_after
+        on pushes.view_name = instalments_after.view_name
+        and pushes.invoice_id = instalments_after.invoice_id
+        and pushes.picture_on = instalments_after.picture_on
+        and pushes.event_number = instalments_after.event_number + 1
+
+),
+
+filled_pushed as (
+
+    {{ fill_instalments('instalments_pushed') }}
+
+),
+
+excesses_pushed as (
+
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        step,
+        max(settled_amount) - sum(named_filled + unnamed_filled) as excess
+    from filled_pushed
+    group by view_name, invoice_id, picture_on, step
+
+),
+
 balances as (
 
-    select * from open_instalments
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        step,
+        invoice_id || ':' || cast(instalment_number as varchar(20)) as open_item_id,
+        invoice_id as document_id,
+        instalment_number,
+        room - unnamed_filled as balance
+    from filled
     union all
     select
         view_name,
         invoice_id,
         picture_on,
-        event_number,
+        step,
+        invoice_id || ':' || cast(instalment_number as varchar(20)) as open_item_id,
+        invoice_id as document_id,
+        instalment_number,
+        room - unnamed_filled as balance
+    from filled_pushed
+    union all
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        2 * event_number as step,
         memo_id as open_item_id,
         memo_id as document_id,
         cast(null as integer) as instalment_number,
@@ -511,10 +550,26 @@ balances as (
     from memo_rests
     union all
     select
+        memo_rests.view_name,
+        memo_rests.invoice_id,
+        memo_rests.picture_on,
+        2 * memo_rests.event_number - 1 as step,
+        memo_rests.memo_id as open_item_id,
+        memo_rests.memo_id as document_id,
+        cast(null as integer) as instalment_number,
+        -memo_rests.taken_back as balance
+    from memo_rests
+    inner join pushes
+        on memo_rests.view_name = pushes.view_name
+        and memo_rests.invoice_id = pushes.invoice_id
+        and memo_rests.picture_on = pushes.picture_on
+        and memo_rests.event_number = pushes.event_number
+    union all
+    select
         excesses.view_name,
         excesses.invoice_id,
         excesses.picture_on,
-        excesses.event_number,
+        2 * excesses.event_number as step,
         excesses.invoice_id || ':0' as open_item_id,
         excesses.invoice_id as document_id,
         0 as instalment_number,
@@ -525,6 +580,17 @@ balances as (
         and excesses.invoice_id = taken_back.invoice_id
         and excesses.picture_on = taken_back.picture_on
         and excesses.event_number = taken_back.event_number
+    union all
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        step,
+        invoice_id || ':0' as open_item_id,
+        invoice_id as document_id,
+        0 as instalment_number,
+        -excess as balance
+    from excesses_pushed
 
 ),
 
@@ -534,11 +600,51 @@ changes as (
         balances.*,
         balance - coalesce(
             lag(balance) over (
-                partition by view_name, invoice_id, picture_on, open_item_id order by event_number
+                partition by view_name, invoice_id, picture_on, open_item_id order by step
             ),
             0
         ) as change
     from balances
+
+),
+
+causes as (
+
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        2 * event_number as step,
+        event_id,
+        event_date,
+        cause_document_id,
+        application_id,
+        entry_type,
+        cause_type,
+        event_type,
+        reason
+    from ordered_events
+    union all
+    select
+        pushes.view_name,
+        pushes.invoice_id,
+        pushes.picture_on,
+        2 * pushes.event_number - 1 as step,
+        pushes.event_id || ':pushed' as event_id,
+        pushes.event_date,
+        pushes.memo_id as cause_document_id,
+        cast(null as varchar(200)) as application_id,
+        'application' as entry_type,
+        lasting_settlements.settled_by as cause_type,
+        'applied' as event_type,
+        'corrected' as reason
+    from pushes
+    inner join lasting_settlements
+        on pushes.view_name = lasting_settlements.view_name
+        and pushes.invoice_id = lasting_settlements.invoice_id
+        and pushes.picture_on = lasting_settlements.picture_on
+        and pushes.memo_id = lasting_settlements.cause_document_id
+        and lasting_settlements.is_automatic
 
 ),
 
@@ -547,26 +653,26 @@ allocations as (
     select
         changes.view_name,
         changes.invoice_id,
-        ordered_events.event_id,
+        causes.event_id,
         changes.open_item_id,
         changes.document_id,
-        ordered_events.cause_document_id,
-        ordered_events.application_id,
-        ordered_events.entry_type,
-        ordered_events.cause_type,
-        ordered_events.event_type,
-        ordered_events.reason,
+        causes.cause_document_id,
+        causes.application_id,
+        causes.entry_type,
+        causes.cause_type,
+        causes.event_type,
+        causes.reason,
         changes.instalment_number,
         {{ money('changes.change') }} as amount,
-        ordered_events.event_date as effective_date,
+        causes.event_date as effective_date,
         invoices_then.picture_on as known_on,
         invoices_then.picture_until as known_until
     from changes
-    inner join ordered_events
-        on changes.view_name = ordered_events.view_name
-        and changes.invoice_id = ordered_events.invoice_id
-        and changes.picture_on = ordered_events.picture_on
-        and changes.event_number = ordered_events.event_number
+    inner join causes
+        on changes.view_name = causes.view_name
+        and changes.invoice_id = causes.invoice_id
+        and changes.picture_on = causes.picture_on
+        and changes.step = causes.step
     inner join invoices_then
         on changes.view_name = invoices_then.view_name
         and changes.invoice_id = invoices_then.document_id

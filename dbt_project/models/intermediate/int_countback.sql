@@ -12,6 +12,18 @@ company_months as (
 
 ),
 
+customer_months as (
+
+    select * from {{ ref('int_customer_months') }}
+
+),
+
+customer_history as (
+
+    select * from {{ ref('int_customer_history') }}
+
+),
+
 companies as (
 
     select * from {{ source('settings', 'companies') }}
@@ -31,18 +43,18 @@ rates as (
 ),
 
 -- For the group, the sales of every earlier month at the closing rate of the month in question:
--- each month end has a series of its own. Elsewhere one series serves all month ends.
+-- each month end has a series of its own.
 group_sales as (
 
     select
         'group|' || cast(group_months.month_number as varchar(10)) as series_id,
         company_months.month_number,
         company_months.days_in_month,
-        cast(sum({{ converted(
+        {{ complete_sum(converted(
             'company_months.net_sales_amount',
             "case when companies.currency_code is null"
             ~ " or companies.currency_code = policies.reporting_currency then 1 else rates.rate end",
-        ) }}) as decimal(28, 8)) as net_sales_amount
+        )) }} as net_sales_amount
     from scope_months as group_months
     cross join policies
     inner join company_months
@@ -59,17 +71,97 @@ group_sales as (
 
 ),
 
+-- A segment is walked back with the customers that are in it at the month in question. Customers who
+-- never moved walk together; a series per customer would be the square of the history.
+walkers as (
+
+    select
+        customer_id,
+        case when count(*) = 1 then 'segment|' || min(segment) else 'customer|' || customer_id end
+            as walker_id
+    from customer_history
+    group by customer_id
+
+),
+
+walker_sales as (
+
+    select
+        customer_months.company_id,
+        coalesce(walkers.walker_id, 'segment|unassigned') as walker_id,
+        customer_months.month_number,
+        customer_months.days_in_month,
+        {{ complete_sum('customer_months.net_sales_amount') }} as net_sales_amount
+    from customer_months
+    left join walkers
+        on customer_months.customer_id = walkers.customer_id
+    group by
+        customer_months.company_id,
+        coalesce(walkers.walker_id, 'segment|unassigned'),
+        customer_months.month_number,
+        customer_months.days_in_month
+
+),
+
+walker_segments as (
+
+    select distinct
+        customer_months.company_id,
+        customer_months.month_number,
+        coalesce(walkers.walker_id, 'segment|unassigned') as walker_id,
+        coalesce(customer_history.segment, 'unassigned') as segment
+    from customer_months
+    left join walkers
+        on customer_months.customer_id = walkers.customer_id
+    left join customer_history
+        on customer_months.customer_id = customer_history.customer_id
+        and customer_months.month_end_date >= customer_history.valid_from
+        and customer_months.month_end_date < customer_history.valid_to
+
+),
+
+segment_sales as (
+
+    select
+        walker_segments.company_id || '|segment|' || walker_segments.segment || '|'
+        || cast(walker_segments.month_number as varchar(10)) as series_id,
+        walker_sales.month_number,
+        walker_sales.days_in_month,
+        {{ complete_sum('walker_sales.net_sales_amount') }} as net_sales_amount
+    from walker_segments
+    inner join walker_sales
+        on walker_segments.company_id = walker_sales.company_id
+        and walker_segments.walker_id = walker_sales.walker_id
+        and walker_segments.month_number >= walker_sales.month_number
+    group by
+        walker_segments.company_id,
+        walker_segments.segment,
+        walker_segments.month_number,
+        walker_sales.month_number,
+        walker_sales.days_in_month
+
+),
+
+-- Companies and customers: one series serves all month ends.
 sales as (
 
     select
         company_id || '|' || scope_type || '|' || scope_id as series_id,
         month_number,
         days_in_month,
-        cast(net_sales_amount as decimal(28, 8)) as net_sales_amount
+        cast(coalesce(net_sales_amount, 0) as decimal(28, 8)) as net_sales_amount
     from scope_months
-    where scope_type <> 'group'
+    where scope_type in ('company', 'customer')
     union all
-    select * from group_sales
+    select
+        series_id, month_number, days_in_month,
+        cast(coalesce(net_sales_amount, 0) as decimal(28, 8)) as net_sales_amount
+    from group_sales
+    union all
+    select
+        series_id, month_number, days_in_month,
+        cast(coalesce(net_sales_amount, 0) as decimal(28, 8)) as net_sales_amount
+    from segment_sales
 
 ),
 
@@ -123,6 +215,9 @@ questions as (
         on runs.series_id = case
             when scope_months.scope_type = 'group'
                 then 'group|' || cast(scope_months.month_number as varchar(10))
+            when scope_months.scope_type = 'segment'
+                then scope_months.company_id || '|segment|' || scope_months.scope_id || '|'
+                || cast(scope_months.month_number as varchar(10))
             else scope_months.company_id || '|' || scope_months.scope_type || '|' || scope_months.scope_id
         end
         and scope_months.month_number = runs.month_number

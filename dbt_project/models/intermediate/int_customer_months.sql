@@ -42,8 +42,7 @@ sales as (
         company_id,
         customer_id,
         effective_date,
-        sum(company_amount) as net_sales_amount,
-        sum(case when company_amount is null then 1 else 0 end) as unconverted_count
+        {{ complete_sum('company_amount') }} as net_sales_amount
     from entries
     where entry_type in ('invoice', 'debit_memo', 'credit_memo')
     group by company_id, customer_id, effective_date
@@ -56,8 +55,7 @@ monthly_sales as (
         company_id,
         customer_id,
         {{ month_number('effective_date') }} as month_number,
-        sum(net_sales_amount) as net_sales_amount,
-        sum(unconverted_count) as unconverted_count
+        {{ complete_sum('net_sales_amount') }} as net_sales_amount
     from sales
     group by company_id, customer_id, {{ month_number('effective_date') }}
 
@@ -69,30 +67,28 @@ balances as (
         company_id,
         customer_id,
         {{ month_number('as_of_date') }} as month_number,
-        sum(company_amount) as ar_amount,
-        sum(not_due_company_amount) as not_due_amount,
+        {{ complete_sum('company_amount') }} as ar_amount,
+        {{ complete_sum('not_due_company_amount') }} as not_due_amount,
         sum(item_count) as item_count,
-        sum(overdue_item_count) as overdue_item_count,
-        sum(
-            case when company_amount is null or not_due_company_amount is null then 1 else 0 end
-        ) as unconverted_count
+        sum(overdue_item_count) as overdue_item_count
     from aging
     group by company_id, customer_id, {{ month_number('as_of_date') }}
 
 ),
 
+-- The invoice's side of the applications: what cash settled, also beyond the invoice.
 collected as (
 
     select
         company_id,
         customer_id,
         {{ month_number('effective_date') }} as month_number,
-        -sum(company_amount) as collected_amount
+        {{ complete_sum('-company_amount') }} as collected_amount
     from entries
     where
         entry_type = 'application'
         and cause_type = 'receipt'
-        and instalment_number is not null
+        and ledger_side = 'invoice'
     group by company_id, customer_id, {{ month_number('effective_date') }}
 
 ),
@@ -106,7 +102,7 @@ applied as (
         entries.application_id,
         entries.open_item_id,
         entries.effective_date,
-        -sum(entries.company_amount) as applied_amount
+        {{ complete_sum('-entries.company_amount') }} as applied_amount
     from entries
     where
         entries.entry_type = 'application'
@@ -119,6 +115,7 @@ applied as (
         entries.application_id,
         entries.open_item_id,
         entries.effective_date
+    having sum(entries.amount) <> 0
 
 ),
 
@@ -128,7 +125,7 @@ payment_days as (
         applied.company_id,
         applied.customer_id,
         {{ month_number('applied.effective_date') }} as month_number,
-        sum(applied.applied_amount) as applied_amount,
+        {{ complete_sum('applied.applied_amount') }} as applied_amount,
         sum(
             {{ double('applied.applied_amount') }}
             * {{ days_between('items.document_date', 'applied.effective_date') }}
@@ -140,7 +137,6 @@ payment_days as (
     from applied
     inner join items
         on applied.open_item_id = items.open_item_id
-    where applied.applied_amount <> 0
     group by applied.company_id, applied.customer_id, {{ month_number('applied.effective_date') }}
 
 ),
@@ -166,7 +162,7 @@ falling_due as (
         items.company_id,
         items.customer_id,
         month_ends.month_number,
-        sum({{ converted('items.original_amount', 'items.booking_rate') }}) as falling_due_amount
+        {{ complete_sum(converted('items.original_amount', 'items.booking_rate')) }} as falling_due_amount
     from items
     inner join month_ends
         on {{ month_number(
@@ -187,12 +183,13 @@ balance_days as (
         history.company_id,
         history.customer_id,
         month_ends.month_number,
-        sum(
-            history.company_amount * {{ days_between(
+        {{ complete_sum(
+            'history.company_amount * '
+            ~ days_between(
                 'greatest(history.valid_from, month_ends.month_start_date)',
                 'least(history.valid_to, ' ~ add_days('month_ends.month_end_date', 1) ~ ')',
-            ) }}
-        ) as amount_days
+            )
+        ) }} as amount_days
     from history
     inner join month_ends
         on history.valid_from <= month_ends.month_end_date
@@ -208,7 +205,7 @@ sales_90 as (
         sales.company_id,
         sales.customer_id,
         month_ends.month_number,
-        sum(sales.net_sales_amount) as net_sales_90_amount
+        {{ complete_sum('sales.net_sales_amount') }} as net_sales_90_amount
     from sales
     inner join month_ends
         on month_ends.month_end_date >= sales.effective_date
@@ -223,7 +220,7 @@ sales_12 as (
         monthly_sales.company_id,
         monthly_sales.customer_id,
         month_ends.month_number,
-        sum(monthly_sales.net_sales_amount) as net_sales_12m_amount
+        {{ complete_sum('monthly_sales.net_sales_amount') }} as net_sales_12m_amount
     from monthly_sales
     inner join month_ends
         on month_ends.month_number >= monthly_sales.month_number
@@ -266,17 +263,18 @@ measured as (
         series.days_in_month,
         series.company_id,
         series.customer_id,
-        coalesce(opening.ar_amount, 0) as opening_ar_amount,
-        coalesce(balances.ar_amount, 0) as ar_amount,
-        coalesce(balances.not_due_amount, 0) as not_due_amount,
-        coalesce(year_ago.ar_amount, 0) as ar_12m_ago_amount,
-        coalesce(monthly_sales.net_sales_amount, 0) as net_sales_amount,
-        coalesce(sales_90.net_sales_90_amount, 0) as net_sales_90_amount,
-        coalesce(sales_12.net_sales_12m_amount, 0) as net_sales_12m_amount,
-        coalesce(collected.collected_amount, 0) as collected_amount,
-        coalesce(falling_due.falling_due_amount, 0) as falling_due_amount,
-        coalesce(balance_days.amount_days, 0) as amount_days,
-        coalesce(payment_days.applied_amount, 0) as applied_amount,
+        -- No row is 0; a row without an amount could not be converted and stays null.
+        case when opening.company_id is null then 0 else opening.ar_amount end as opening_ar_amount,
+        case when balances.company_id is null then 0 else balances.ar_amount end as ar_amount,
+        case when balances.company_id is null then 0 else balances.not_due_amount end as not_due_amount,
+        case when year_ago.company_id is null then 0 else year_ago.ar_amount end as ar_12m_ago_amount,
+        case when monthly_sales.company_id is null then 0 else monthly_sales.net_sales_amount end as net_sales_amount,
+        case when sales_90.company_id is null then 0 else sales_90.net_sales_90_amount end as net_sales_90_amount,
+        case when sales_12.company_id is null then 0 else sales_12.net_sales_12m_amount end as net_sales_12m_amount,
+        case when collected.company_id is null then 0 else collected.collected_amount end as collected_amount,
+        case when falling_due.company_id is null then 0 else falling_due.falling_due_amount end as falling_due_amount,
+        case when balance_days.company_id is null then 0 else balance_days.amount_days end as amount_days,
+        case when payment_days.company_id is null then 0 else payment_days.applied_amount end as applied_amount,
         coalesce(payment_days.applied_days_to_pay, 0) as applied_days_to_pay,
         coalesce(payment_days.applied_days_late, 0) as applied_days_late,
         coalesce(balances.item_count, 0) as item_count,
@@ -284,10 +282,7 @@ measured as (
         coalesce(settled.settled_invoice_count, 0) as settled_invoice_count,
         coalesce(settled.settled_days_to_pay, 0) as settled_days_to_pay,
         coalesce(settled.settled_days_late, 0) as settled_days_late,
-        coalesce(settled.late_invoice_count, 0) as late_invoice_count,
-        coalesce(balances.unconverted_count, 0)
-        + coalesce(opening.unconverted_count, 0)
-        + coalesce(monthly_sales.unconverted_count, 0) as unconverted_count
+        coalesce(settled.late_invoice_count, 0) as late_invoice_count
     from series
     left join balances
         on series.company_id = balances.company_id

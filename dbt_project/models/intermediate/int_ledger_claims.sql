@@ -45,6 +45,7 @@ posted as (
 
     select
         document_id || ':posted' as event_id,
+        'document' as ledger_side,
         case
             when document_type in ('invoice', 'debit_memo') then document_id || ':1' else document_id
         end as open_item_id,
@@ -69,6 +70,7 @@ ended as (
 
     select
         document_id || ':ended' as event_id,
+        'document' as ledger_side,
         case
             when document_type in ('invoice', 'debit_memo') then document_id || ':1' else document_id
         end as open_item_id,
@@ -110,6 +112,7 @@ settled as (
 
     select
         settlement_id || ':applied' as event_id,
+        'invoice' as ledger_side,
         invoice_id || ':1' as open_item_id,
         invoice_id as document_id,
         cause_document_id,
@@ -129,6 +132,7 @@ settled as (
     union all
     select
         settlement_id || ':applied:discount' as event_id,
+        'invoice' as ledger_side,
         invoice_id || ':1' as open_item_id,
         invoice_id as document_id,
         cause_document_id,
@@ -148,6 +152,7 @@ settled as (
     union all
     select
         settlement_id || ':ended' as event_id,
+        'invoice' as ledger_side,
         invoice_id || ':1' as open_item_id,
         invoice_id as document_id,
         cause_document_id,
@@ -168,6 +173,7 @@ settled as (
     union all
     select
         settlement_id || ':ended:discount' as event_id,
+        'invoice' as ledger_side,
         invoice_id || ':1' as open_item_id,
         invoice_id as document_id,
         cause_document_id,
@@ -192,6 +198,7 @@ used as (
 
     select
         settlement_id || ':used' as event_id,
+        'credit' as ledger_side,
         credit_document_id as open_item_id,
         credit_document_id as document_id,
         cause_document_id,
@@ -211,6 +218,7 @@ used as (
     union all
     select
         settlement_id || ':used:ended' as event_id,
+        'credit' as ledger_side,
         credit_document_id as open_item_id,
         credit_document_id as document_id,
         cause_document_id,
@@ -234,6 +242,8 @@ allocated as (
 
     select
         event_id,
+        case when event_type in ('posted', 'ended') and cause_document_id = invoice_id then 'document' else 'invoice' end
+            as ledger_side,
         open_item_id,
         document_id,
         cause_document_id,
@@ -280,6 +290,7 @@ refunded as (
 
     select
         document_id || ':posted' as event_id,
+        'credit' as ledger_side,
         linked_credit_id as open_item_id,
         linked_credit_id as document_id,
         document_id as cause_document_id,
@@ -299,6 +310,7 @@ refunded as (
     union all
     select
         document_id || ':ended' as event_id,
+        'credit' as ledger_side,
         linked_credit_id as open_item_id,
         linked_credit_id as document_id,
         document_id as cause_document_id,
@@ -339,6 +351,7 @@ placed as (
 
     select
         claims.event_id,
+        claims.ledger_side,
         claims.open_item_id,
         claims.document_id,
         claims.cause_document_id,
@@ -373,8 +386,8 @@ merged as (
         'placed',
         ['event_id', 'open_item_id'],
         [
-            'document_id', 'cause_document_id', 'application_id', 'source_name', 'company_id',
-            'customer_id', 'entry_type', 'cause_type', 'event_type', 'reason', 'currency_code',
+            'ledger_side', 'document_id', 'cause_document_id', 'application_id', 'source_name',
+            'company_id', 'customer_id', 'entry_type', 'cause_type', 'event_type', 'reason', 'currency_code',
             'booking_rate', 'instalment_number', 'amount', 'effective_date', 'restated_date',
         ],
     ) }}

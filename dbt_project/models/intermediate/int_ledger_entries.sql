@@ -20,6 +20,7 @@ added as (
 
     select
         event_id,
+        ledger_side,
         open_item_id,
         document_id,
         cause_document_id,
@@ -48,6 +49,7 @@ taken_back as (
 
     select
         event_id,
+        ledger_side,
         open_item_id,
         document_id,
         cause_document_id,
@@ -85,6 +87,8 @@ identified as (
     select
         {{ dbt.hash("concat(event_id, '|', open_item_id, '|', cast(known_on as varchar(10)), '|', side)") }}
             as entry_id,
+        event_id,
+        ledger_side,
         open_item_id,
         document_id,
         cause_document_id,

@@ -29,14 +29,7 @@ daily as (
         company_id,
         customer_id,
         effective_date,
-        sum(amount) as change,
-        sum(
-            case
-                when event_type = 'posted' and entry_type in ('invoice', 'debit_memo') then 0
-                when entry_type in ('application', 'discount') and cause_type = 'receipt' then 0
-                else amount
-            end
-        ) as other_change
+        sum(amount) as change
     from entries
     group by document_id, company_id, customer_id, effective_date
 
@@ -49,14 +42,12 @@ running as (
         company_id,
         customer_id,
         effective_date,
-        sum(change) over until_day as balance,
-        sum(abs(other_change)) over until_day as other_settled
+        sum(change) over (
+            partition by document_id
+            order by effective_date
+            rows between unbounded preceding and current row
+        ) as balance
     from daily
-    window until_day as (
-        partition by document_id
-        order by effective_date
-        rows between unbounded preceding and current row
-    )
 
 ),
 
@@ -66,6 +57,33 @@ first_zero as (
     from running
     where balance = 0
     group by document_id
+
+),
+
+-- What else than cash settled a part of it, and had not been taken back by then.
+other_settlements as (
+
+    select
+        entries.document_id,
+        -- Automatic memos give way to each other: only what they settle together counts.
+        case
+            when entries.entry_type = 'application' and entries.application_id is null then 'automatic'
+            else entries.cause_document_id
+        end as cause
+    from entries
+    inner join first_zero
+        on entries.document_id = first_zero.document_id
+        and entries.effective_date <= first_zero.settled_on
+    where
+        not (entries.event_type = 'posted' and entries.entry_type in ('invoice', 'debit_memo'))
+        and not (entries.entry_type in ('application', 'discount') and entries.cause_type = 'receipt')
+    group by
+        entries.document_id,
+        case
+            when entries.entry_type = 'application' and entries.application_id is null then 'automatic'
+            else entries.cause_document_id
+        end
+    having sum(entries.amount) <> 0
 
 ),
 
@@ -87,7 +105,9 @@ paid as (
         and first_zero.settled_on = running.effective_date
     inner join due_dates
         on first_zero.document_id = due_dates.document_id
-    where running.other_settled = 0
+    left join (select distinct document_id from other_settlements) as others
+        on first_zero.document_id = others.document_id
+    where others.document_id is null
 
 )
 

@@ -6,7 +6,7 @@
 {%- set weights = ['applied_days_to_pay', 'applied_days_late'] -%}
 {%- set counts = [
     'item_count', 'overdue_item_count', 'settled_invoice_count', 'settled_days_to_pay',
-    'settled_days_late', 'late_invoice_count', 'unconverted_count',
+    'settled_days_late', 'late_invoice_count',
 ] -%}
 with
 
@@ -72,7 +72,10 @@ company_months as (
         month_number,
         days_in_month,
         company_id,
-        {% for measure in measures + weights + counts -%}
+        {% for measure in measures -%}
+        {{ complete_sum(measure) }} as {{ measure }},
+        {% endfor -%}
+        {% for measure in weights + counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
         {% endfor %}
     from segmented
@@ -88,7 +91,10 @@ segment_months as (
         days_in_month,
         company_id,
         segment,
-        {% for measure in measures + weights + counts -%}
+        {% for measure in measures -%}
+        {{ complete_sum(measure) }} as {{ measure }},
+        {% endfor -%}
+        {% for measure in weights + counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
         {% endfor %}
     from segmented
@@ -127,20 +133,17 @@ group_months as (
         company_months.month_number,
         company_months.days_in_month,
         {% for measure in measures -%}
-        sum(
-            cast(company_months.{{ measure }} as decimal(22, 5)) * cast(group_rates.closing_rate as decimal(16, 9))
-        ) as {{ measure }},
+        {{ complete_sum(
+            'cast(company_months.' ~ measure ~ ' as decimal(22, 5))'
+            ~ ' * cast(group_rates.closing_rate as decimal(16, 9))'
+        ) }} as {{ measure }},
         {% endfor -%}
         {% for measure in weights -%}
         sum(company_months.{{ measure }} * {{ double('group_rates.closing_rate') }}) as {{ measure }},
         {% endfor -%}
-        {% for measure in counts if measure != 'unconverted_count' -%}
-        sum(company_months.{{ measure }}) as {{ measure }},
-        {% endfor -%}
-        sum(
-            company_months.unconverted_count
-            + case when group_rates.closing_rate is null then 1 else 0 end
-        ) as unconverted_count
+        {% for measure in counts -%}
+        sum(company_months.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
+        {% endfor %}
     from company_months
     inner join group_rates
         on company_months.month_end_date = group_rates.month_end_date
@@ -178,7 +181,7 @@ scopes as (
 
 ),
 
-rounded as (
+described as (
 
     select
         month_end_date,
@@ -187,16 +190,14 @@ rounded as (
         company_id,
         scope_type,
         scope_id,
-        {% for measure in measures if measure != 'amount_days' -%}
-        {{ money(measure) }} as {{ measure }},
-        {% endfor -%}
+        {{ (measures + weights + counts) | join(',\n        ') }},
         {{ double('amount_days') }} / days_in_month as average_daily_ar_amount,
-        {{ (weights + counts) | join(',\n        ') }},
         -- Twelve months back must lie inside the company's history, else a year's figure would be made up.
         month_number - min(month_number) over (partition by company_id) >= 11 as has_12_months,
-        unconverted_count > 0 as is_conversion_incomplete
+        ar_amount is null or not_due_amount is null or opening_ar_amount is null
+        or net_sales_amount is null as is_conversion_incomplete
     from scopes
 
 )
 
-select * from rounded
+select * from described

@@ -45,11 +45,11 @@ published as (
                 then {{ ratio('ar_amount - not_due_amount', 'ar_amount') }}
         end as overdue_rate,
         {{ ratio('overdue_item_count', 'item_count') }} as overdue_item_rate,
-        case when not is_conversion_incomplete then collected_amount end as collected_amount,
-        case when not is_conversion_incomplete then opening_ar_amount end as opening_ar_amount,
-        case when not is_conversion_incomplete then ar_amount end as closing_ar_amount,
-        case when not is_conversion_incomplete then not_due_amount end as closing_not_due_amount,
-        case when not is_conversion_incomplete then net_sales_amount end as net_sales_amount,
+        case when not is_conversion_incomplete then {{ money('collected_amount') }} end as collected_amount,
+        case when not is_conversion_incomplete then {{ money('opening_ar_amount') }} end as opening_ar_amount,
+        case when not is_conversion_incomplete then {{ money('ar_amount') }} end as closing_ar_amount,
+        case when not is_conversion_incomplete then {{ money('not_due_amount') }} end as closing_not_due_amount,
+        case when not is_conversion_incomplete then {{ money('net_sales_amount') }} end as net_sales_amount,
         case
             when is_conversion_incomplete then 'conversion_incomplete'
             when collectible_base = 0 then 'nothing_was_collectible'

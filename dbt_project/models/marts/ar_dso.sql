@@ -54,15 +54,15 @@ published as (
             else coalesce(countback_days, run_days)
         end as countback_days_covered,
         case
-            when not is_computable then ar_amount
+            when not is_computable then {{ money('ar_amount') }}
             when ar_amount <= 0 or countback_days is not null then {{ money('0') }}
             else {{ money('ar_amount - covered_sales') }}
         end as countback_uncovered_amount,
         case when is_computable then best_dso end as best_possible_dso,
         case when is_computable then simple_dso - best_dso end as average_days_delinquent,
-        case when not is_conversion_incomplete then ar_amount end as ar_amount,
-        case when not is_conversion_incomplete then not_due_amount end as not_due_amount,
-        case when not is_conversion_incomplete then net_sales_amount end as net_sales_amount,
+        case when not is_conversion_incomplete then {{ money('ar_amount') }} end as ar_amount,
+        case when not is_conversion_incomplete then {{ money('not_due_amount') }} end as not_due_amount,
+        case when not is_conversion_incomplete then {{ money('net_sales_amount') }} end as net_sales_amount,
         case
             when is_conversion_incomplete then 'conversion_incomplete'
             when net_sales_amount <= 0 then 'no_sales_in_period'

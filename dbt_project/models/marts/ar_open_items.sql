@@ -30,6 +30,39 @@ open_disputes as (
 
 ),
 
+rates as (
+
+    select * from {{ ref('int_exchange_rates') }}
+    where rate_date <= {{ as_of_date() }} and valid_until > {{ as_of_date() }}
+
+),
+
+currencies as (
+
+    select * from {{ source('settings', 'currencies') }}
+
+),
+
+-- Revaluation is a figure beside the booked balance, never a change of it.
+revalued as (
+
+    select
+        items.*,
+        case
+            when items.currency_code = items.company_currency_code then items.company_amount
+            else {{ round_to_minor_unit(
+                converted('items.open_amount', 'rates.rate'), 'coalesce(currencies.minor_unit, 2)'
+            ) }}
+        end as revalued_amount
+    from items
+    left join rates
+        on items.currency_code = rates.from_currency
+        and items.company_currency_code = rates.to_currency
+    left join currencies
+        on items.company_currency_code = currencies.currency_code
+
+),
+
 published as (
 
     select
@@ -49,13 +82,15 @@ published as (
         items.open_amount,
         items.company_amount,
         items.group_amount,
+        items.revalued_amount,
+        {{ money('items.revalued_amount - items.company_amount') }} as unrealised_exchange_amount,
         items.document_date,
         items.posting_date,
         items.due_date,
         items.days_past_due,
         items.is_credit,
         coalesce(details.is_disputed, false) or open_disputes.invoice_id is not null as is_disputed
-    from items
+    from revalued as items
     left join details
         on items.document_id = details.document_id
     left join customers

@@ -216,6 +216,71 @@ late_entries as (
 
 ),
 
+-- Documents of the day that the books had not posted yet.
+unposted as (
+
+    select
+        compared.as_of_date,
+        compared.company_id,
+        sum(documents.sign * {{ round_to_minor_unit(
+            converted('documents.amount', 'documents.booking_rate'), 'documents.company_minor_unit'
+        ) }}) as amount
+    from compared
+    inner join {{ ref('int_documents') }} as documents
+        on compared.company_id = documents.company_id
+        and documents.known_until = {{ forever() }}
+        and compared.as_of_date >= documents.document_date
+        and compared.as_of_date < documents.posting_date
+        and (documents.ended_on is null or documents.ended_on > compared.as_of_date)
+    where compared.difference_amount <> 0
+    group by compared.as_of_date, compared.company_id
+
+),
+
+-- Items that only a manual journal made: a ledger that was corrected elsewhere does not know them.
+journals as (
+
+    select
+        compared.as_of_date,
+        compared.company_id,
+        sum(history.company_amount) as amount
+    from compared
+    inner join history
+        on compared.company_id = history.company_id
+        and history.document_type in ('journal_debit', 'journal_credit')
+        and compared.as_of_date >= history.valid_from
+        and compared.as_of_date < history.valid_to
+    where compared.difference_amount <> 0
+    group by compared.as_of_date, compared.company_id
+
+),
+
+-- Books that were revalued at the closing rate while the items keep the rate of their booking.
+revaluations as (
+
+    select
+        compared.as_of_date,
+        compared.company_id,
+        sum(
+            {{ round_to_minor_unit(
+                converted('history.open_amount', 'rates.rate'), 'history.company_minor_unit'
+            ) }} - history.company_amount
+        ) as amount
+    from compared
+    inner join history
+        on compared.company_id = history.company_id
+        and compared.as_of_date >= history.valid_from
+        and compared.as_of_date < history.valid_to
+    inner join {{ ref('int_exchange_rates') }} as rates
+        on history.currency_code = rates.from_currency
+        and history.company_currency_code = rates.to_currency
+        and compared.as_of_date >= rates.rate_date
+        and compared.as_of_date < rates.valid_until
+    where compared.difference_amount <> 0
+    group by compared.as_of_date, compared.company_id
+
+),
+
 published as (
 
     select
@@ -237,16 +302,29 @@ published as (
             when compared.difference_amount = 0 then 'reconciled'
             else 'different'
         end as status,
+        -- A reason is named only where it explains the difference to the cent.
         case
             when compared.difference_amount is null or compared.difference_amount = 0 then null
             when abs(compared.difference_amount + late_entries.amount) < 0.005 then 'timing'
+            when compared.difference_amount = -unposted.amount then 'unposted'
+            when compared.difference_amount = -journals.amount then 'manual_journal'
             when compared.unconverted_count > 0 then 'rate'
+            when compared.difference_amount = revaluations.amount then 'rate'
             else 'unknown'
         end as reason
     from compared
     left join late_entries
         on compared.as_of_date = late_entries.as_of_date
         and compared.company_id = late_entries.company_id
+    left join unposted
+        on compared.as_of_date = unposted.as_of_date
+        and compared.company_id = unposted.company_id
+    left join journals
+        on compared.as_of_date = journals.as_of_date
+        and compared.company_id = journals.company_id
+    left join revaluations
+        on compared.as_of_date = revaluations.as_of_date
+        and compared.company_id = revaluations.company_id
 
 )
 

@@ -50,18 +50,35 @@ flows as (
 
 ),
 
-closings as (
+balances as (
 
     select
         daily.company_id,
         daily.currency_code,
-        month_ends.month_end_date,
         month_ends.month_number,
         sum(daily.open_amount) as closing_amount
     from daily
     inner join month_ends
         on daily.as_of_date = month_ends.month_end_date
-    group by daily.company_id, daily.currency_code, month_ends.month_end_date, month_ends.month_number
+    group by daily.company_id, daily.currency_code, month_ends.month_number
+
+),
+
+-- Also a currency in which nothing ever stayed open overnight has its months.
+closings as (
+
+    select
+        books.company_id,
+        books.currency_code,
+        month_ends.month_end_date,
+        month_ends.month_number,
+        coalesce(balances.closing_amount, 0) as closing_amount
+    from (select distinct company_id, currency_code from entries) as books
+    cross join month_ends
+    left join balances
+        on books.company_id = balances.company_id
+        and books.currency_code = balances.currency_code
+        and month_ends.month_number = balances.month_number
 
 ),
 

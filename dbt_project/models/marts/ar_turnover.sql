@@ -46,9 +46,9 @@ published as (
             when average_12m_ar_amount > 0
                 then {{ double('net_sales_12m_amount') }} / average_12m_ar_amount
         end as turnover_12m,
-        case when not is_conversion_incomplete then net_sales_amount end as net_sales_amount,
-        case when not is_conversion_incomplete then opening_ar_amount end as opening_ar_amount,
-        case when not is_conversion_incomplete then ar_amount end as closing_ar_amount,
+        case when not is_conversion_incomplete then {{ money('net_sales_amount') }} end as net_sales_amount,
+        case when not is_conversion_incomplete then {{ money('opening_ar_amount') }} end as opening_ar_amount,
+        case when not is_conversion_incomplete then {{ money('ar_amount') }} end as closing_ar_amount,
         case
             when is_conversion_incomplete then 'conversion_incomplete'
             when net_sales_amount <= 0 then 'no_sales_in_period'

@@ -12,6 +12,12 @@ documents as (
 
 ),
 
+parents as (
+
+    select * from {{ ref('int_customer_parents') }}
+
+),
+
 -- A document of a customer that nobody delivered is still a claim: its customer gets a row.
 inferred as (
 
@@ -30,13 +36,19 @@ inferred as (
 all_customers as (
 
     select
-        customer_id, company_id, parent_customer_id, source_name, customer_name, segment, industry,
-        country_code, region, currency_code, credit_rating, collector, salesperson, email, language,
-        credit_limit_amount, payment_terms_days, is_active, false as is_inferred
+        customers.customer_id, customers.company_id, customers.parent_customer_id,
+        parents.ultimate_parent_customer_id, customers.source_name, customers.customer_name,
+        customers.segment, customers.industry, customers.country_code, customers.region,
+        customers.currency_code, customers.credit_rating, customers.collector, customers.salesperson,
+        customers.email, customers.language, customers.credit_limit_amount,
+        customers.payment_terms_days, customers.is_active, false as is_inferred
     from customers
+    left join parents
+        on customers.customer_id = parents.customer_id
     union all
     select
-        customer_id, company_id, cast(null as varchar(200)) as parent_customer_id, source_name,
+        customer_id, company_id, cast(null as varchar(200)) as parent_customer_id,
+        customer_id as ultimate_parent_customer_id, source_name,
         customer_id as customer_name, 'unassigned' as segment, cast(null as varchar(200)) as industry,
         cast(null as varchar(200)) as country_code, cast(null as varchar(200)) as region,
         cast(null as varchar(200)) as currency_code, cast(null as varchar(200)) as credit_rating,

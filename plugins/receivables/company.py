@@ -70,7 +70,9 @@ class CompanyConfig(StrictModel):
         92, ge=0, description="For how many days each customer's ageing is kept by day."
     )
     currencies: dict[CurrencyCode, Annotated[int, Field(ge=0, le=4)]] = Field(
-        default_factory=dict, description="Currencies beyond ISO 4217, and how many decimals each has."
+        default_factory=dict,
+        description="Currencies beyond ISO 4217, and those with more than two decimals (KWD: 3) in which"
+        " customers are billed; the most decimals named here or by a company are kept.",
     )
 
     @model_validator(mode="after")
@@ -95,6 +97,16 @@ class CompanyConfig(StrictModel):
     def minor_units(self) -> Mapping[str, int]:
         """Every currency that may appear, and how many decimals it has."""
         return {**ISO_4217, **self.currencies}
+
+    @property
+    def amount_scale(self) -> int:
+        """Decimals of every amount column: those of the currencies named here, two at least."""
+        named = {
+            self.reporting_currency,
+            *(company.currency_code for company in self.companies),
+            *self.currencies,
+        }
+        return max(2, *(self.minor_units[code] for code in named))
 
     @property
     def company_ids(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from receivables.company import load_company_config
 from receivables.crash import crash_point
 from receivables.errors import CheckFailedError, PermanentError, ReceivablesError, TransientError
 from receivables.settings import Settings
@@ -45,9 +46,9 @@ class TransformReport:
     seconds: float
 
 
-def dbt_vars(settings: Settings, day: date) -> dict[str, str]:
+def dbt_vars(settings: Settings, day: date) -> dict[str, Any]:
     """The variables of a run on `day`: nothing that was known later is read."""
-    return {"as_of_date": day.isoformat()}
+    return {"as_of_date": day.isoformat(), "amount_scale": load_company_config(settings).amount_scale}
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:

@@ -301,10 +301,9 @@ class PostgresConnection(_Short):
         for name in ("url", "password"):
             value = getattr(self, name)
             if value is not None and not _VARIABLE.fullmatch(value):
-                raise PydanticCustomError(
-                    "value_error",
-                    "{name} stands in the file; put it in an environment variable and write ${{NAME}} here",
-                    {"name": name, "at": (name,)},
+                raise _fault(
+                    f"{name} stands in the file; put it in an environment variable and write ${{NAME}} here",
+                    (name,),
                 )
         ways = [self.url is not None, self.airflow_connection is not None, self.host is not None]
         if sum(ways) != 1:
@@ -537,41 +536,31 @@ def source_schema() -> dict[str, Any]:
     """The JSON schema of source files, for editors."""
     schemas = [(kind, model.model_json_schema(by_alias=True)) for kind, model in KINDS.items()]
     definitions: dict[str, Any] = {}
-    for _, schema in schemas:
-        definitions.update(schema.pop("$defs", {}))
-    for entity_model in ("FileEntity", "SqlEntity"):
-        definitions.update(_entity_definitions(entity_model, definitions))
     for kind, schema in schemas:
-        entity_model = "FileEntity" if kind == "files" else "SqlEntity"
+        definitions.update(schema.pop("$defs", {}))
+        model = "FileEntity" if kind == "files" else "SqlEntity"
         schema["properties"]["entities"] = {
             "type": "object",
             "additionalProperties": False,
             "minProperties": 1,
-            "properties": {name: {"$ref": f"#/$defs/{entity_model}_{name}"} for name in ENTITIES},
+            "properties": {
+                name: {"allOf": [{"$ref": f"#/$defs/{model}"}, {"$ref": f"#/$defs/columns_of_{name}"}]}
+                for name in ENTITIES
+            },
+        }
+        schema["properties"]["kind"] = {"const": kind}
+    for entity in ENTITIES.values():
+        definitions[f"columns_of_{entity.name}"] = {
+            "properties": {
+                "columns": {
+                    "additionalProperties": False,
+                    "properties": {column.name: {"$ref": "#/$defs/ColumnMap"} for column in entity.columns},
+                }
+            }
         }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A source of the receivables warehouse",
         "oneOf": [schema for _, schema in schemas],
         "$defs": dict(sorted(definitions.items())),
-    }
-
-
-def _entity_definitions(model: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """One definition per entity, so that an editor completes its columns."""
-    generic = definitions.pop(model)
-    return {
-        f"{model}_{entity.name}": {
-            **generic,
-            "title": f"{entity.name} ({model})",
-            "properties": {
-                **generic["properties"],
-                "columns": {
-                    "type": "object",
-                    "additionalProperties": False,
-                    "properties": {column.name: {"$ref": "#/$defs/ColumnMap"} for column in entity.columns},
-                },
-            },
-        }
-        for entity in ENTITIES.values()
     }

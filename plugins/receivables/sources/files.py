@@ -58,6 +58,18 @@ class _Layout:
     decimal: str
 
 
+class _BrokenRow(list[str]):
+    """A row whose quotes do not fit; the reader goes on behind it."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self.fault = (
+            "a quote is opened and never closed: this row and everything after it is unreadable"
+            if "unexpected end" in fault
+            else f"the quotes do not fit ({fault})"
+        )
+
+
 class FilesConnector:
     """Reads the files of one source."""
 
@@ -209,7 +221,7 @@ class FilesConnector:
         fix = f"write `encoding: {guess}`" if guess else "write its `encoding:`"
         return PermanentError(
             self._what(entity, path),
-            cause=f"is not {encoding} text (byte 0x{error.object[error.start]:02x} cannot be read)"
+            cause=f"is not {encoding.removesuffix('-sig')} text (byte 0x{error.object[error.start]:02x} cannot be read)"
             + (f"; as {guess} it can" if guess else ""),
             next_step=f"{fix} at entities.{entity} or at the top of {self.source.file.name}",
         )
@@ -221,11 +233,14 @@ class FilesConnector:
             handle.readline()
         delimiter = layout.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         quoting: dict[str, Any] = {"quotechar": layout.quote} if layout.quote else {"quoting": csv.QUOTE_NONE}
-        reader = csv.reader(handle, delimiter=delimiter, **quoting)
-        try:
-            yield from reader
-        except csv.Error as error:
-            raise self._unreadable(path, entity, f"line {reader.line_num}: {error}") from error
+        reader = csv.reader(handle, delimiter=delimiter, strict=True, **quoting)
+        while True:
+            try:
+                yield from reader
+            except csv.Error as error:
+                yield _BrokenRow(str(error))
+            else:
+                return
 
     def _header(self, rows: Iterator[list[str]], path: Path, entity: str) -> list[str]:
         header = [name.strip() for name in next(rows, [])]
@@ -351,7 +366,10 @@ def _split_broken(
     places: list[int] = []
     broken: list[UnreadableRow] = []
     for number, row in zip(numbers, chunk, strict=True):
-        if not row or not any(cell.strip() for cell in row):
+        if isinstance(row, _BrokenRow):
+            broken.append(UnreadableRow(f"{path.name}:{number}", row.fault, ""))
+            continue
+        if not any(cell.strip() for cell in row):
             continue
         if len(row) > width and not any(row[width:]):
             row = row[:width]

@@ -27,13 +27,16 @@ class Answer:
     group_amount: Decimal | None
 
 
-def differences(expected: Expected, answers: Iterable[Answer]) -> list[str]:
-    """Every way in which the answer is not what the scenario says; empty = it agrees."""
+def differences(expected: Expected, answers: Iterable[Answer], *, fields: int = 7) -> list[str]:
+    """Every way in which the answer is not what the scenario says; empty = it agrees.
+
+    `fields`: 7 compares the group amounts too, where the scenario states them; 6 leaves them out.
+    """
     given = list(answers)
     found = []
-    wanted_items = sorted(_shown(item, item.shows) for item in expected.items)
-    shows = {item.shows for item in expected.items} or {5}
-    given_items = sorted(_shown(one, max(shows)) for one in given)
+    shows = min(fields, max((item.shows for item in expected.items), default=5))
+    wanted_items = sorted(_shown(item, shows) for item in expected.items)
+    given_items = sorted(_shown(one, shows) for one in given)
     if wanted_items != given_items:
         found.append(f"items: expected {wanted_items}, got {given_items}")
     totals: dict[str, Decimal] = defaultdict(lambda: ZERO)

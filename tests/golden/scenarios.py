@@ -20,6 +20,7 @@ from tests.oracle.book import Book, Config, Row, buckets
 FOLDER = Path(__file__).parent
 RUN_DAY = date(2026, 1, 31)
 REPORTING_CURRENCY = "EUR"
+SOURCE_CURRENCY = "EUR"  # what the shared source takes for rows that name no currency
 
 _ID_COLUMNS = {"customer_id", "invoice_id", "credit_memo_id", "receipt_id", "adjustment_id", "application_id"}
 _RECORDED_BY = {
@@ -70,8 +71,9 @@ class Scenario:
     overdue: tuple[int, ...]
     forward: tuple[int, ...]
     expected: tuple[Expected, ...]
-    reconciliation: tuple[dict[str, Any], ...]
-    metrics: tuple[dict[str, Any], ...]
+    reconciliation: tuple[dict[str, str], ...]  # rows of ar_reconciliation
+    realised_exchange: dict[str, Decimal]  # per application
+    metrics: tuple[dict[str, str], ...]  # rows of the metric marts
 
 
 def load_scenarios(folder: str) -> list[Scenario]:
@@ -101,6 +103,9 @@ def load_scenario(path: Path) -> Scenario:
         forward=forward,
         expected=tuple(_expected(name, one) for one in data.get("expected", ())),
         reconciliation=tuple(data.get("reconciliation", ())),
+        realised_exchange={
+            f"{name}.{one}": Decimal(text) for one, text in data.get("realised_exchange", {}).items()
+        },
         metrics=tuple(data.get("metrics", ())),
     )
 
@@ -155,6 +160,8 @@ def _row(config: Config, entity: str, given: dict[str, str]) -> Row:
     if entity not in _OWNERLESS:
         row.setdefault("customer_id", f"{name}.C1")
         row.setdefault("company_id", name)
+        if config.default_currency != SOURCE_CURRENCY:
+            row.setdefault("currency_code", config.default_currency)
     if entity == "gl_balances":
         row.setdefault("company_id", name)
         row.setdefault("currency_code", config.default_currency)

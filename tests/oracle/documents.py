@@ -96,9 +96,9 @@ def life(chain: list[Version], known_at: date) -> tuple[Row, date, date] | None:
 
 
 def _end(ended: list[Version]) -> date:
-    """The day that the newest void names, else the first day on which any of them ended the row."""
-    named = ended[-1].row.get("voided_on")
-    return named or min(version.row.get("voided_on") or version.known_on for version in ended)
+    """The day that the newest void names, else the day on which the first end was noticed."""
+    named = [version.row["voided_on"] for version in ended if version.row.get("voided_on")]
+    return named[-1] if named else ended[0].known_on
 
 
 def documents(book: Book, known_at: date) -> dict[DocumentKey, Document]:
@@ -157,10 +157,10 @@ def customer_company(book: Book, customer_id: str) -> str:
 
 
 def booking_rate(book: Book, source: str, target: str, day: date, stated: Decimal | None) -> Fraction | None:
-    """The document's own rate, else the newest on or before its date; 1 only for the same currency."""
-    if source == target:
-        return Fraction(1)
-    return Fraction(stated) if stated else newest_rate(book, source, target, day)
+    """The document's own rate, else the newest on or before its date; 1 for the same currency only."""
+    if stated and source != target:
+        return Fraction(stated)
+    return closing_rate(book, source, target, day)
 
 
 def newest_rate(book: Book, source: str, target: str, day: date) -> Fraction | None:

@@ -1,0 +1,111 @@
+"""Every golden scenario as source files through extract, load and dbt: the marts answer as it says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.close.harness import Answers, Built, Company, Edges, Question, asking, load_days, own_id, run_files
+from tests.golden.answers import differences
+from tests.golden.scenarios import RUN_DAY, Expected, Scenario, load_scenarios
+
+SCENARIOS = load_scenarios("ageing")
+
+pytestmark = pytest.mark.slow
+
+
+def _edges(scenario: Scenario) -> Edges:
+    return Edges(scenario.overdue, scenario.forward)
+
+
+def _group_cells(expected: Expected) -> list[Decimal | None]:
+    """The group amounts that the scenario states, one item to a cell; empty when it states none."""
+    return [item.group_amount for item in expected.items if item.shows == 7]
+
+
+@pytest.fixture(scope="module")
+def warehouses(tmp_path_factory: pytest.TempPathFactory) -> dict[Edges, Built]:
+    """One built warehouse per set of buckets, with every scenario that uses them."""
+    groups: dict[Edges, list[Company]] = defaultdict(list)
+    for scenario in SCENARIOS:
+        groups[_edges(scenario)].append(Company(scenario.book))
+    built = {}
+    for edges, companies in groups.items():
+        folder = tmp_path_factory.mktemp("golden")
+        built[edges] = run_files(folder, companies, edges, days=load_days(companies, RUN_DAY))
+    return built
+
+
+def test_every_dbt_test_passes_on_them(warehouses: dict[Edges, Built]) -> None:
+    assert [built.failed_checks for built in warehouses.values() if built.failed_checks] == []
+
+
+@pytest.fixture(scope="module")
+def opened(warehouses: dict[Edges, Built]) -> Iterator[dict[Edges, Answers]]:
+    contexts = {edges: asking(built) for edges, built in warehouses.items()}
+    yield {edges: context.__enter__() for edges, context in contexts.items()}
+    for context in contexts.values():
+        context.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_warehouse_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+    answers = opened[_edges(scenario)]
+    for expected in scenario.expected:
+        for question in _questions(expected):
+            given = answers.open_items(question)[scenario.name]
+            assert differences(expected, given, fields=6) == [], question
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in SCENARIOS if any(_group_cells(expected) for expected in scenario.expected)],
+    ids=lambda scenario: scenario.name,
+)
+def test_the_group_amounts_agree_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+    for expected in scenario.expected:
+        rows = opened[_edges(scenario)].table("ar_aging_daily", f"as_of_date = '{expected.as_of}'")
+        cells = {
+            (row["currency_code"], row["aging_bucket"]): row["group_amount"]
+            for row in rows[scenario.name]
+            if row["item_count"]
+        }
+        wanted = _group_cells(expected)
+        assert sorted(map(str, cells.values())) == sorted(map(str, wanted)), expected.as_of
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in SCENARIOS if scenario.reconciliation],
+    ids=lambda scenario: scenario.name,
+)
+def test_the_general_ledger_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+    rows = opened[_edges(scenario)].table("ar_reconciliation")[scenario.name]
+    given = {str(row["as_of_date"]): row for row in rows if row["gl_amount"] is not None}
+    for wanted in scenario.reconciliation:
+        row = given[wanted["as_of"]]
+        assert {name: str(row[name]) for name in wanted if name != "as_of"} == {
+            name: text for name, text in wanted.items() if name != "as_of"
+        }
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in SCENARIOS if scenario.realised_exchange],
+    ids=lambda scenario: scenario.name,
+)
+def test_the_realised_exchange_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+    rows = opened[_edges(scenario)].table("fct_applications")[scenario.name]
+    given = {own_id(row["application_id"]): row["realised_exchange_amount"] for row in rows}
+    assert given == scenario.realised_exchange
+
+
+def _questions(expected: Expected) -> list[Question]:
+    """As known now can be asked with and without the day: both must give the same."""
+    question = Question(expected.as_of, expected.known_at, expected.basis, expected.view)
+    if expected.known_at != RUN_DAY:
+        return [question]
+    return [question, Question(expected.as_of, None, expected.basis, expected.view)]

@@ -171,7 +171,13 @@ def parse(model: type[Model], source: YamlFile) -> Model:
 def config_error(source: YamlFile, error: ValidationError) -> ConfigError:
     """All faults of a file in one error, in the order of their lines."""
     faults: dict[tuple[int, str], None] = {}
-    for fault in error.errors(include_url=False):
+    found = error.errors(include_url=False)
+    for fault in found:
+        depth = len(fault["loc"])
+        if fault["type"] == "too_short" and any(
+            other["loc"][:depth] == fault["loc"] for other in found if other is not fault
+        ):
+            continue  # its items are wrong, so pydantic counts none
         loc = (*fault["loc"], *fault.get("ctx", {}).get("at", ()))
         faults[(source.line_of(loc), f"{_place(source, fault['loc'])}{_message(fault)}")] = None
     ordered = sorted(faults)
@@ -200,6 +206,8 @@ def _message(fault: Any) -> str:
     kind, value = fault["type"], fault.get("input")
     if kind == "missing":
         return "is missing"
+    if kind == "too_short":
+        return "must not be empty"
     message = fault["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     if kind in {"unknown_key", "value_error"} or isinstance(value, dict | list | BaseModel):

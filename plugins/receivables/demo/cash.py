@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from receivables.demo.calibration import Pick
 from receivables.demo.credits import plan_use, settle
 from receivables.demo.customers import Customer
-from receivables.demo.days import iso, working_day
+from receivables.demo.days import iso, nearest_working_day, working_day
 from receivables.demo.money import amount_text, rate_text
 from receivables.demo.world import Credit, Invoice, World
 
@@ -186,7 +186,7 @@ def receive_advance(world: World, index: int, currency: str, amount: int) -> Non
     """Cash on account, for goods that are invoiced some days later, often for more than was paid."""
     customer, rng = world.customer(index), world.rng
     credit, _ = record_receipt(world, customer, currency, amount, "bank_transfer", world.today)
-    day = working_day(world.today + rng.randint(4, 25))
+    day = nearest_working_day(world.today + rng.randint(4, 25))
     invoiced = round(amount * rng.choice((1.0, 1.0, 1.5, 2.0)))
     world.plan(day, "invoice", index, day, currency, invoiced, None, credit.number, None)
 

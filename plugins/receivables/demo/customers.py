@@ -43,6 +43,10 @@ GOLDEN = 0.6180339887498949
 
 DISCOUNT_FROM_TERMS = 30
 BONUS_SEGMENTS = ("key_account", "distributor")
+# What waiting for the next run adds to the variance of the days late.
+RUN_VARIANCE = {"": 1.0, "weekly": 4.0, "semimonthly": 19.0}
+SMALLEST_NOISE = 2.0
+ADDED_DAYS_SPREAD = 6.0  # how much the days differ that a dispute adds (standard deviation)
 PAYMENT_RUNS = Pick.of({"weekly": 0.6, "semimonthly": 0.4})
 NAME_ATTEMPTS = 20
 
@@ -184,6 +188,7 @@ class _Sequence:
         if parent is None:
             self._heads[company].append(code)
         mean, noise = _lateness(payment_class, rng, calibration)
+        run = PAYMENT_RUNS(rng) if rng.random() < calibration.chance("payment_run_customers") else ""
         amount = calibration.figures["invoice_amount"]
         return Customer(
             index=index,
@@ -209,8 +214,9 @@ class _Sequence:
             amount_sigma=(amount["sigma"] ** 2 - SIZE_SPREAD**2) ** 0.5,
             payment_class=payment_class,
             mean_days_late=mean,
-            noise=noise,
-            run=PAYMENT_RUNS(rng) if rng.random() < calibration.chance("payment_run_customers") else "",
+            noise=max(noise**2 - RUN_VARIANCE[run], SMALLEST_NOISE**2) ** 0.5,
+            # Two runs a month move payments too far for customers who are always about on time.
+            run="weekly" if run and noise < 2 * SMALLEST_NOISE else run,
             run_weekday=Pick.of(dict(enumerate(calibration.payment_weekdays[:5])))(rng),
             is_bonus=segment in BONUS_SEGMENTS and rng.random() < calibration.chance("bonus_customers"),
             has_limit=rng.random() >= calibration.chance("customers_without_limit"),
@@ -256,8 +262,8 @@ def _lateness(payment_class: PaymentClass, rng: Random, calibration: Calibration
     disputes = calibration.figures["disputes"]
     share, added = disputes["share"], disputes["added_days"]
     mean = payment_class.mean_days_late - share * added + rng.gauss(0.0, 1.0)
-    variance = payment_class.within_sd**2 - share * (1 - share) * added**2
-    return mean, max(variance, 4.0) ** 0.5
+    variance = payment_class.within_sd**2 - share * ((1 - share) * added**2 + ADDED_DAYS_SPREAD**2)
+    return mean, max(variance, SMALLEST_NOISE**2) ** 0.5
 
 
 def _second_currency(currency: str, rng: Random, calibration: Calibration) -> str | None:

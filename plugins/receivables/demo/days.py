@@ -42,6 +42,11 @@ def last_working_day(day: int) -> int:
     return day if over < 0 else day - 1 - over
 
 
+def nearest_working_day(day: int) -> int:
+    """The day itself, the Friday before a Saturday or the Monday after a Sunday."""
+    return day - 1 if weekday(day) == SATURDAY else working_day(day)
+
+
 def is_month_end(day: int, within: int) -> bool:
     return month_of(day) != month_of(day + within)
 

@@ -126,13 +126,47 @@ OVERSEAS_PLACES = (
     WesternPlace("Singapore", "SG", "Asia Pacific", ("Pte. Ltd.",), ("Polytechnic of",)),
     WesternPlace("Melbourne", "AU", "Asia Pacific", ("Pty Ltd",), ("University of",)),
 )
-WESTERN_BRANDS = tuple(
-    (
-        "Albrecht Bergmann Dornier Eberle Falk Gerlach Hartwig Jansen Keller Lindner "
-        "Meissner Nordhoff Oswald Petersen Reinhardt Sander Thielen Vogler Wendt Zeller "
-        "Ashford Blackwell Carver Danby Fairfax Granger Holloway Kingsley Mercer Norwood "
-        "Pemberton Radley Stanton Thornton Whitmore Moreau Rossi Novak Verhoeven Castell"
-    ).split()
+WESTERN_BRANDS = (
+    "Albrecht",
+    "Bergmann",
+    "Dornier",
+    "Eberle",
+    "Falk",
+    "Gerlach",
+    "Hartwig",
+    "Jansen",
+    "Keller",
+    "Lindner",
+    "Meissner",
+    "Nordhoff",
+    "Oswald",
+    "Petersen",
+    "Reinhardt",
+    "Sander",
+    "Thielen",
+    "Vogler",
+    "Wendt",
+    "Zeller",
+    "Ashford",
+    "Blackwell",
+    "Carver",
+    "Danby",
+    "Fairfax",
+    "Granger",
+    "Holloway",
+    "Kingsley",
+    "Mercer",
+    "Norwood",
+    "Pemberton",
+    "Radley",
+    "Stanton",
+    "Thornton",
+    "Whitmore",
+    "Moreau",
+    "Rossi",
+    "Novak",
+    "Verhoeven",
+    "Castell",
 )
 WESTERN_SECOND = (
     "",

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from receivables.demo.calibration import Pick
 from receivables.demo.credits import settle
-from receivables.demo.customers import CURRENCY_OF_COMPANY, Customer
-from receivables.demo.days import is_month_end, iso, last_working_day, weekday, working_day
+from receivables.demo.customers import ADDED_DAYS_SPREAD, CURRENCY_OF_COMPANY, Customer
+from receivables.demo.days import (
+    is_month_end,
+    iso,
+    last_working_day,
+    nearest_working_day,
+    weekday,
+    working_day,
+)
 from receivables.demo.money import NOMINAL_PER_USD, amount_text, rate_text, tax_within
 from receivables.demo.world import Invoice, World
 
 DISCOUNT_BASIS_POINTS = 200
 DISCOUNT_DAYS = 10
+INVOICES_AT_ONCE = Pick.of({1: 0.35, 2: 0.25, 3: 0.2, 4: 0.12, 6: 0.08})
+# Invoices that are void, lost, in parts or paid at once are never disputed: the others make up for them.
+DISPUTABLE_SHARE = 0.9
 DISPUTED_PART = (0.03, 0.3)
 FULL_CREDIT_SHARE = 0.08
 INSTALMENTS_FROM_USD = 15_000
@@ -32,12 +43,16 @@ class Sale:
 
 
 def new_sales(world: World) -> None:
-    """Take today's share of the invoices; some are ordered, paid or drafted first, some are booked late."""
-    for _ in range(_sales_today(world)):
+    """Take today's share of the invoices, often several of one customer."""
+    left = _sales_today(world)
+    while left > 0:
         customer = world.book.draw(world.rng)
-        currency = _currency(world, customer)
-        sale = Sale(customer.index, world.today, currency, customer.draw_amount(world.rng, currency))
-        _start_sale(world, customer, sale)
+        batch = min(left, INVOICES_AT_ONCE(world.rng))
+        for _ in range(batch):
+            currency = _currency(world, customer)
+            amount = customer.draw_amount(world.rng, currency)
+            _start_sale(world, customer, Sale(customer.index, world.today, currency, amount))
+        left -= batch
 
 
 def _sales_today(world: World) -> int:
@@ -55,6 +70,7 @@ def _currency(world: World, customer: Customer) -> str:
 
 
 def _start_sale(world: World, customer: Customer, sale: Sale) -> None:
+    """Some are ordered, paid or drafted first, some are booked late."""
     rng, today = world.rng, world.today
     late = "late_invoice_at_month_end" if is_month_end(today, within=3) else "late_invoice"
     if world.chance("order_first"):
@@ -62,7 +78,7 @@ def _start_sale(world: World, customer: Customer, sale: Sale) -> None:
     elif world.chance("advance"):
         world.plan(today, "advance", sale.customer, sale.currency, sale.amount)
     elif world.chance("draft"):
-        draft_invoice(world, customer, sale)
+        draft_invoice(world, sale)
     elif world.chance(late):
         world.plan(working_day(today + rng.randint(1, 9)), "invoice", *_details(sale))
     else:
@@ -85,7 +101,7 @@ def take_order(world: World, customer: Customer, sale: Sale) -> None:
         "sales_order_open", number, customer.code, customer.company, iso(world.today), sale.currency,
         amount, amount, "OPEN", moment, moment,
     )  # fmt: skip
-    delivery = working_day(world.today + world.rng.randint(4, 40))
+    delivery = nearest_working_day(world.today + world.rng.randint(4, 40))
     world.plan(delivery, "deliver", number, sale.customer, sale.currency, sale.amount)
 
 
@@ -109,61 +125,21 @@ def deliver(world: World, number: str, index: int, currency: str, amount: int) -
 def record_invoice(world: World, sale: Sale) -> None:
     """Post an invoice today, dated today or booked back."""
     customer = world.customer(sale.customer)
-    is_debit_memo = sale.reference is None and world.chance("debit_memo")
-    amount = max(2_000, sale.amount // 12) if is_debit_memo else sale.amount
-    number = world.number("DM" if is_debit_memo else "SI", customer.company)
-    parts = [] if is_debit_memo or sale.credit else _instalments(world, customer, sale)
-    invoice = Invoice(
-        number=number,
-        customer=customer.index,
-        currency=sale.currency,
-        amount=amount,
-        open=0,
-        rate=world.rate(sale.currency, customer.company, sale.doc_day),
-        doc_day=sale.doc_day,
-        due_day=parts[-1][1] if parts else sale.doc_day + customer.terms_days,
-        pay_day=0,
-        discount=0,
-        discount_until=0,
-        parts=parts,
-        names_parts=customer.names_instalments,
-        is_posted=False,
-        takes_credits=True,
-        held=0,
-    )
-    moment = world.stamp(customer.company)
-    _write_invoice(world, invoice, sale, "DM" if is_debit_memo else "INV", moment, is_draft=False)
-    _write_instalments(world, invoice, moment)
-    world.add_invoice(invoice)
-    _post(world, invoice, advance=sale.credit, may_be_void=not parts and sale.credit is None)
+    is_plain = sale.reference is None and sale.credit is None and sale.replaces is None
+    if is_plain and world.chance("debit_memo"):
+        sale = replace(sale, amount=max(2_000, sale.amount // 12))
+        invoice = _write_invoice(world, sale, "DM", [])
+    else:
+        parts = _instalments(world, customer, sale) if sale.credit is None else []
+        invoice = _write_invoice(world, sale, "INV", parts)
+    _post(world, invoice, advance=sale.credit, may_be_void=not invoice.parts and sale.credit is None)
 
 
-def draft_invoice(world: World, customer: Customer, sale: Sale) -> None:
+def draft_invoice(world: World, sale: Sale) -> None:
     """Write a draft dated on the day it is meant to be posted; it has no part in the ledger until then."""
     doc_day = working_day(world.today + world.rng.randint(1, 10))
-    number = world.number("SI", customer.company)
-    invoice = Invoice(
-        number=number,
-        customer=customer.index,
-        currency=sale.currency,
-        amount=sale.amount,
-        open=0,
-        rate=world.rate(sale.currency, customer.company, world.today),
-        doc_day=doc_day,
-        due_day=doc_day + customer.terms_days,
-        pay_day=0,
-        discount=0,
-        discount_until=0,
-        parts=[],
-        names_parts=False,
-        is_posted=False,
-        takes_credits=True,
-        held=0,
-    )
-    _write_invoice(world, invoice, sale, "INV", world.stamp(customer.company), is_draft=True)
-    invoice.held = 1
-    world.add_invoice(invoice)
-    world.plan(doc_day, "cancel_draft" if world.chance("draft_cancelled") else "post_draft", number)
+    invoice = _write_invoice(world, replace(sale, doc_day=doc_day), "INV", [], is_draft=True)
+    world.plan(doc_day, "cancel_draft" if world.chance("draft_cancelled") else "post_draft", invoice.number)
 
 
 def post_draft(world: World, number: str) -> None:
@@ -178,7 +154,6 @@ def post_draft(world: World, number: str) -> None:
         sent_at=moment,
         updated_at=moment,
     )
-    invoice.held = 0
     _post(world, invoice, advance=None, may_be_void=False)
 
 
@@ -186,7 +161,6 @@ def cancel_draft(world: World, number: str) -> None:
     invoice = world.invoices[number]
     moment = world.stamp(world.customer(invoice.customer).company)
     world.database.update("sales_invoice", {"doc_no": number}, doc_status="CANCELLED", updated_at=moment)
-    invoice.held = 0
     world.drop_when_done(invoice)
 
 
@@ -209,10 +183,30 @@ def void_invoice(world: World, number: str) -> None:
 
 
 def _write_invoice(
-    world: World, invoice: Invoice, sale: Sale, doc_type: str, moment: str, *, is_draft: bool
-) -> None:
-    customer = world.customer(invoice.customer)
-    rng = world.rng
+    world: World, sale: Sale, doc_type: str, parts: list[list[int]], *, is_draft: bool = False
+) -> Invoice:
+    customer = world.customer(sale.customer)
+    invoice = Invoice(
+        number=world.number("DM" if doc_type == "DM" else "SI", customer.company),
+        customer=customer.index,
+        currency=sale.currency,
+        amount=sale.amount,
+        open=0,
+        rate=world.rate(sale.currency, customer.company, sale.doc_day),
+        doc_day=sale.doc_day,
+        due_day=parts[-1][1] if parts else sale.doc_day + customer.terms_days,
+        pay_day=0,
+        discount=0,
+        discount_until=0,
+        parts=parts,
+        names_parts=customer.names_instalments,
+        is_posted=False,
+        takes_credits=True,
+        held=0,
+    )
+    world.add_invoice(invoice)
+    moment = world.stamp(customer.company)
+    posted = None if is_draft else moment
     world.database.insert(
         "sales_invoice",
         invoice.number,
@@ -228,18 +222,23 @@ def _write_invoice(
         rate_text(invoice.rate),
         "DRAFT" if is_draft else "POSTED",
         None,
-        None if is_draft else moment,
+        posted,
         customer.terms_days,
         amount_text(DISCOUNT_BASIS_POINTS) if customer.discount else None,
         DISCOUNT_DAYS if customer.discount else None,
-        sale.reference or f"PO-{rng.randint(100_000, 999_999)}",
+        sale.reference or f"PO-{world.rng.randint(100_000, 999_999)}",
         f"HT-{customer.code[1:]}-{iso(invoice.doc_day)[:4]}" if customer.segment == "key_account" else None,
         customer.salesperson,
         sale.replaces,
-        None if is_draft else moment,
+        posted,
         moment,
         moment,
     )
+    for line, due_day, amount, _ in parts:
+        world.database.insert(
+            "invoice_schedule", invoice.number, line, iso(due_day), amount_text(amount), moment, moment
+        )
+    return invoice
 
 
 def _instalments(world: World, customer: Customer, sale: Sale) -> list[list[int]]:
@@ -259,13 +258,6 @@ def _instalments(world: World, customer: Customer, sale: Sale) -> list[list[int]
         [line, sale.doc_day + 30 * line, amount, amount]
         for line, amount in enumerate([each] * (count - 1) + [sale.amount - each * (count - 1)], start=1)
     ]
-
-
-def _write_instalments(world: World, invoice: Invoice, moment: str) -> None:
-    for line, due_day, amount, _ in invoice.parts:
-        world.database.insert(
-            "invoice_schedule", invoice.number, line, iso(due_day), amount_text(amount), moment, moment
-        )
 
 
 # Posting: what will happen to the invoice
@@ -300,7 +292,7 @@ def _post(world: World, invoice: Invoice, *, advance: str | None, may_be_void: b
 
 def _plan_instalments(world: World, customer: Customer, invoice: Invoice) -> None:
     for position, (_, due_day, _, _) in enumerate(invoice.parts):
-        day = _pay_day(world, customer, due_day + _days_late(world, customer, is_disputed=False))
+        day = _pay_day(world, customer, due_day + round(_days_late(world, customer)))
         invoice.pay_day = invoice.pay_day or day
         world.plan(day, "pay", invoice.number, position, 0)
 
@@ -315,35 +307,48 @@ def _plan_payment(world: World, customer: Customer, invoice: Invoice) -> None:
         invoice.pay_day = last_working_day(rng.randint(earliest, last_discount_day))
         world.plan(invoice.pay_day, "pay", invoice.number, -1, 0)
         return
-    is_disputed = rng.random() < world.calibration.figures["disputes"]["share"]
-    target = invoice.due_day + _days_late(world, customer, is_disputed=is_disputed)
-    invoice.pay_day = _pay_day(world, customer, target)
-    if is_disputed:
+    if rng.random() < world.calibration.figures["disputes"]["share"] / DISPUTABLE_SHARE:
+        added = max(0.0, rng.gauss(world.calibration.figures["disputes"]["added_days"], ADDED_DAYS_SPREAD))
+        target = invoice.due_day + round(added + _days_late(world, customer))
+        invoice.pay_day = _pay_day(world, customer, target)
         plan_dispute(world, invoice)
+    else:
+        invoice.pay_day = _usual_pay_day(world, customer, invoice)
     _plan_parts(world, customer, invoice)
+
+
+def _usual_pay_day(world: World, customer: Customer, invoice: Invoice) -> int:
+    """When an undisputed invoice is paid: mostly together with the others of the same day."""
+    together = world.paid_together.get((customer.index, invoice.due_day))
+    if together is not None and world.chance("batch_paid_together"):
+        return together
+    on_due_day = customer.payment_class.name in ("prompt", "slightly_late") and not customer.run
+    if on_due_day and invoice.due_day > world.today and world.chance("payment_on_due_day"):
+        day = nearest_working_day(invoice.due_day)
+    else:
+        day = _pay_day(world, customer, invoice.due_day + round(_days_late(world, customer)))
+    world.paid_together[customer.index, invoice.due_day] = day
+    return day
 
 
 def _plan_parts(world: World, customer: Customer, invoice: Invoice) -> None:
     """One payment mostly; else parts before the last one, which pays whatever is open then."""
     rng = world.rng
     payments = world.calibration.payments_per_invoice(rng)
+    if payments > 1:
+        invoice.pay_day = _pay_day(world, customer, invoice.pay_day - rng.randint(4, 15))
     day = invoice.pay_day
     for _ in range(payments - 1):
         fraction = min(max(world.calibration.first_part.draw(rng), 0.05), 0.95)
         world.plan(
             day, "pay", invoice.number, -1, max(100, round(invoice.amount * fraction / (payments - 1)))
         )
-        day = _pay_day(world, customer, day + rng.randint(8, 30))
+        day = _pay_day(world, customer, day + rng.randint(6, 24))
     world.plan(day, "pay", invoice.number, -1, 0)
 
 
-def _days_late(world: World, customer: Customer, *, is_disputed: bool) -> int:
-    rng = world.rng
-    on_due_day = customer.payment_class.name in ("prompt", "slightly_late")
-    if on_due_day and not is_disputed and world.chance("payment_on_due_day"):
-        return 0
-    added = world.calibration.figures["disputes"]["added_days"] if is_disputed else 0.0
-    return round(rng.gauss(customer.mean_days_late + added, customer.noise))
+def _days_late(world: World, customer: Customer) -> float:
+    return world.rng.gauss(customer.mean_days_late, customer.noise)
 
 
 def _pay_day(world: World, customer: Customer, target: int) -> int:

@@ -62,7 +62,7 @@ create table sales_invoice (
     currency text not null,
     gross_amount text not null,
     tax_amount text not null,
-    fx_rate text not null,             -- to the company's currency, on the document date
+    fx_rate text not null,             -- to the company's currency, on the document date (a draft: on the day it was written)
     doc_status text not null,          -- DRAFT, POSTED, VOID, CANCELLED (a draft that was never posted)
     void_date text,
     posted_at text,                    -- created_at for what was posted at once; null for drafts

@@ -1,7 +1,7 @@
 """The state of the demo company between two days: open documents, what is to happen, ledger and rates.
 
-The state of a day and the seed decide the next day, so a company that is moved forward day by day and one that
-is made in one go are the same.
+The state of a day and the seed decide the next day, so a company that is moved forward day by day and one
+that is made in one go are the same.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class World:
         self.rates: dict[int, dict[str, int]] = {}
         self.balances: dict[str, list[int]] = {company: [] for company in COMPANIES}
         self._moves: dict[str, dict[int, int]] = {company: defaultdict(int) for company in COMPANIES}
+        self.paid_together: dict[tuple[int, int], int] = {}  # of today: customer and due day -> payment day
         self.open_invoices: dict[int, dict[str, Invoice]] = defaultdict(dict)
 
     # The day
@@ -135,6 +136,7 @@ class World:
     def begin(self, day: int) -> None:
         self.today = day
         self.rng = Random(f"{self.parameters.seed}|{day}")
+        self.paid_together.clear()
         self.publish_rates(day)
 
     def plan(self, day: int, kind: str, *details: Any) -> None:

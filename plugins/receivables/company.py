@@ -221,8 +221,12 @@ def write_settings(
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[tuple[Any, ...]]) -> None:
     if rows:
-        marks = ", ".join("?" * len(rows[0]))
-        connection.executemany(f"insert into settings.{table} values ({marks})", rows)  # noqa: S608
+        marks = f"({', '.join('?' * len(rows[0]))})"
+        values = ", ".join([marks] * len(rows))
+        connection.execute(
+            f"insert into settings.{table} values {values}",  # noqa: S608 (names and marks of this module)
+            [value for row in rows for value in row],
+        )
 
 
 def json_schema() -> dict[str, Any]:

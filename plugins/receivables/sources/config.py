@@ -92,7 +92,9 @@ class ColumnMap(_Short):
         default_factory=dict, description="The source's words and what they mean here, e.g. {Open: posted}."
     )
     else_: Text | None = Field(None, alias="else", description="What every word outside `values` means.")
-    scale: Decimal | None = Field(None, gt=0, lt=1000, description="Factor, e.g. 0.01 for amounts in cents.")
+    scale: Decimal | None = Field(
+        None, gt=0, le=1000, decimal_places=8, description="Factor, e.g. 0.01 for amounts in cents."
+    )
     negate: bool = Field(False, description="Turn the sign.")
     absolute: bool = Field(False, description="Drop the sign.")
     round: bool = Field(

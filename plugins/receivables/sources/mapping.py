@@ -207,8 +207,10 @@ class EntityMapping(ColumnPlan):
         self._connection = duckdb.connect(config={"threads": "2"})
         self._connection.execute("set timezone = 'UTC'")
         self._connection.execute("set enable_progress_bar = false")
-        self._connection.execute("create table currencies (code varchar primary key, minor_unit integer)")
-        self._connection.executemany("insert into currencies values (?, ?)", list(minor_units.items()))
+        self._connection.execute(
+            "create table currencies as select unnest(?::varchar[]) as code, unnest(?::integer[]) as minor_unit",
+            [list(minor_units), list(minor_units.values())],
+        )
 
     def close(self) -> None:
         """Let go of the in-memory database."""
@@ -446,7 +448,7 @@ class EntityMapping(ColumnPlan):
         number = self._numbers(mapping, schema).exact(text)
         if mapping is not None and mapping.scale is not None:
             number = (
-                f"cast(try_cast({number} as decimal(26, 10)) * cast({literal(str(mapping.scale))} as decimal(11, 8))"
+                f"cast(try_cast({number} as decimal(26, 10)) * cast({literal(str(mapping.scale))} as decimal(12, 8))"
                 " as decimal(38, 18))"
             )
         return f"case when {_v(column)} is null and {text} is not null then {_signed(number, mapping)} end"

@@ -33,7 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from receivables.alert_mail import render
 from receivables.checks.report import CheckReport, CheckResult
 from receivables.errors import ConfigError, ReceivablesError
-from receivables.runs import published_version
+from receivables.publish import current_version
 from receivables.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Incident(BaseModel):
         what = "|".join([*(f"{check.suite}.{check.check}" for check in self.failed_checks), self.error])
         digest = hashlib.sha256(what.encode()).hexdigest()[:8]
         parts = (self.day.isoformat(), self.kind, self.dag, self.task, self.run)
-        return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part)[:60] for part in parts) + f"-{digest}.json"
+        return "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:60] for part in parts) + f"-{digest}.json"
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,9 @@ class Mail:
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(self.text, cte="quoted-printable")
         message.add_alternative(self.html, subtype="html", cte="quoted-printable")
+        if "".join((self.subject, self.sender, *self.recipients)).isascii():
+            # Folded at 78, a long subject would start on a line of its own, which some programs show as empty.
+            message.policy = SMTP.clone(max_line_length=500)
         return message
 
 
@@ -252,10 +255,10 @@ def consequence(settings: Settings, day: date, *, published: bool) -> str:
     """What readers see now, as one sentence."""
     if published:
         return f"The marts of {day} can be published; the figures named below need a look before they are relied on."
-    version = published_version(settings)
+    version = current_version(settings)
     if version is None:
         return f"The marts of {day} are not published; nothing is published yet, so readers see nothing."
-    return f"The marts of {day} are not published; readers see the version of {version[1]}."
+    return f"The marts of {day} are not published; readers see the version of {version.as_of_date}."
 
 
 def runbook(settings: Settings, dag: str) -> str:

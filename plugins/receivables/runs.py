@@ -11,6 +11,7 @@ from typing import Any, Literal
 import duckdb
 
 from receivables.errors import TransientError
+from receivables.publish import current_version
 from receivables.settings import Settings
 from receivables.warehouse import reading, writing
 
@@ -63,16 +64,6 @@ def record_step(
         raise
 
 
-def published_version(settings: Settings) -> tuple[str, date] | None:
-    """The name and the business day of the version that readers see; None before the first one."""
-    current = settings.published / "current"
-    if not current.is_symlink():
-        return None
-    name = current.resolve().name
-    # A version is named `<as_of_date>-<run>`: docs/ARCHITECTURE.md.
-    return name, date.fromisoformat(name[:10])
-
-
 def status(settings: Settings) -> dict[str, Any]:
     """What `receivables status` shows: plain values, ready for JSON.
 
@@ -80,13 +71,14 @@ def status(settings: Settings) -> dict[str, Any]:
     `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a run holds the
     warehouse, or null before the first run.
     """
-    version = published_version(settings)
+    version = current_version(settings)
     state: dict[str, Any] = {
         "published": None
         if version is None
         else {
-            "version": version[0],
-            "as_of_date": version[1].isoformat(),
+            "version": version.name,
+            "as_of_date": version.as_of_date.isoformat(),
+            "published_at": version.published_at.isoformat(sep=" ", timespec="seconds"),
             "database": str(settings.published_database),
         },
         "read_from": None,

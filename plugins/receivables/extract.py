@@ -29,10 +29,11 @@ from receivables.yamlfile import did_you_mean
 
 @dataclass(frozen=True)
 class _Before:
-    """What the warehouse holds of an entity before the extract."""
+    """What the warehouse holds of an entity before the extract; `window` if this very run was loaded before."""
 
     watermark: datetime | None = None
     rows: int = 0
+    window: Window | None = None
 
 
 def day_end(day: date, timezone: str) -> datetime:
@@ -56,8 +57,9 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     config = _entity_config(source, entity)
     cursor = config.cursor if isinstance(config, SqlEntity) else None
     mode = config.mode
-    before = _held_before(settings, source.name, entity)
-    window = _window(config, day, source.timezone, before.watermark)
+    before = _held_before(settings, source.name, entity, run=run)
+    # The same run reads the same window again, although its first load may have moved the watermark.
+    window = before.window or _window(config, day, source.timezone, before.watermark)
     started = datetime.now(UTC)
     folder = landing.extract_folder(settings, source=source.name, entity=entity, run=run)
     landing.start_folder(folder)
@@ -176,12 +178,30 @@ def check_not_emptied(source: str, entity: str, *, rows: int, held: int, allowed
         )
 
 
-def _held_before(settings: Settings, source: str, entity: str) -> _Before:
+def _held_before(settings: Settings, source: str, entity: str, *, run: str) -> _Before:
     """Watermark and rows of an entity, from a short look into the warehouse."""
     if not settings.warehouse.is_file():
         return _Before()
     with reading(settings.warehouse) as connection:
-        return _Before(stored_watermark(connection, source, entity), held_rows(connection, source, entity))
+        return _Before(
+            stored_watermark(connection, source, entity),
+            held_rows(connection, source, entity),
+            _window_of_run(connection, source, entity, run=run),
+        )
+
+
+def _window_of_run(
+    connection: duckdb.DuckDBPyConnection, source: str, entity: str, *, run: str
+) -> Window | None:
+    if not _exists(connection, "quality", "loads"):
+        return None
+    row = connection.execute(
+        "select window_from, window_to from quality.loads where source = ? and entity = ? and run = ?",
+        [source, entity, run],
+    ).fetchone()
+    if row is None:
+        return None
+    return Window(row[0].replace(tzinfo=UTC) if row[0] else None, row[1].replace(tzinfo=UTC))
 
 
 def stored_watermark(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> datetime | None:

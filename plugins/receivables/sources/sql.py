@@ -178,7 +178,8 @@ class SqlConnector:
         """Turn driver errors into ours: classified, with the next step, and without secrets."""
         try:
             yield
-        except adbc_driver_manager.Error as error:
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+            # Rows arrive as a stream: what fails on the way comes as Arrow's own error.
             # `from None`: the driver's own message may repeat the address with its password.
             raise self._classified(entity, self._redacted(str(error))) from None
 

@@ -1,0 +1,160 @@
+"""A kill -9 anywhere repeats work; it never skips any, nor does any twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from receivables import landing
+from receivables.settings import Settings
+from tests.conftest import PROJECT
+from tests.sources.setup import DAY, Case, write_source
+
+NEXT = DAY + timedelta(days=1)
+POINTS = (
+    "extract.part",
+    "extract.parts",
+    "extract.manifest",
+    "load.invoices",
+    "load.receipts",
+    "load.before_commit",
+    "load.after_commit",
+)
+ONE_DAY = """
+import sys
+from datetime import date
+from receivables.extract import extract_all
+from receivables.load import load
+from receivables.settings import Settings
+from receivables.sources import get_source
+settings, day = Settings.load(), date.fromisoformat(sys.argv[1])
+source = get_source(settings, "erp")
+extract_all(settings, source, day, f"run-{day}")
+load(settings, source, day, f"run-{day}")
+"""
+
+
+def erp(settings: Settings) -> Case:
+    """Invoices by what changed, receipts in full."""
+    path = settings.sources_dir / "erp.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            "create table bills (no text, customer text, day text, total text, changed text);"
+            "insert into bills values ('1','C1','2026-01-05','10','2026-03-01 10:00:00'),"
+            " ('2','C1','2026-01-06','20','2026-03-02 10:00:00'), ('3','C1','2026-01-06','x','2026-03-02 10:00:00');"
+            "create table cash (no text, customer text, day text, total text);"
+            "insert into cash values ('R1','C1','2026-01-09','5'), ('R2','C1','2026-01-09','6');"
+        )
+    return write_source(
+        settings,
+        """
+        kind: sql
+        connection: {sqlite: erp.sqlite}
+        default_currency_code: EUR
+        entities:
+          invoices:
+            table: bills
+            mode: incremental
+            cursor: changed
+            columns: {invoice_id: no, customer_id: customer, invoice_date: day, amount: total, updated_at: changed}
+          receipts:
+            table: cash
+            columns: {receipt_id: no, customer_id: customer, receipt_date: day, amount: total}
+        """,
+    )
+
+
+def a_day_passes(case: Case) -> None:
+    with sqlite3.connect(case.settings.sources_dir / "erp.sqlite") as connection:
+        connection.executescript(
+            "update bills set total = '21', changed = '2026-03-03 09:00:00' where no = '2';"
+            "update bills set total = '30', changed = '2026-03-03 09:00:00' where no = '3';"
+            "insert into bills values ('4','C2','2026-03-03','40','2026-03-03 10:00:00');"
+            "delete from cash where no = 'R1'; insert into cash values ('R3','C1','2026-03-03','7');"
+        )
+
+
+def run_day(settings: Settings, day: object, *, crash_at: str = "") -> int:
+    """One day in a process of its own, which may be killed at a named point."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "plugins"),
+        "RECEIVABLES_HOME": str(settings.home),
+        "RECEIVABLES_SOURCES": str(settings.sources_dir),
+        "RECEIVABLES_CONFIG": str(settings.config_file),
+        "RECEIVABLES_CRASH_AT": crash_at,
+    }
+    return subprocess.run([sys.executable, "-c", ONE_DAY, str(day)], env=environment, check=False).returncode
+
+
+def contents(case: Case) -> dict[str, list[tuple[object, ...]]]:
+    """All that a load leaves behind, without the hour at which it did."""
+    return {
+        "invoices": case.query(
+            "select * exclude (_loaded_at) from raw_erp.invoices order by _row_key, _version"
+        ),
+        "receipts": case.query(
+            "select * exclude (_loaded_at) from raw_erp.receipts order by _row_key, _version"
+        ),
+        "quarantine": case.query("select * exclude (loaded_at) from quality.quarantined_rows order by all"),
+        "loads": case.query(
+            "select * exclude (started_at, finished_at, checksum) from quality.loads order by all"
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
+    """What two days leave behind when nothing happens."""
+    case = erp(new_home(tmp_path_factory.mktemp("undisturbed")))
+    assert run_day(case.settings, DAY) == 0
+    a_day_passes(case)
+    assert run_day(case.settings, NEXT) == 0
+    return contents(case)
+
+
+def new_home(folder: Path) -> Settings:
+    sources = folder / "sources"
+    sources.mkdir()
+    return Settings(
+        root=PROJECT, home=folder / "home", sources_dir=sources, config_file=PROJECT / "receivables.yml"
+    )
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_run_that_was_killed_and_run_again_leaves_what_an_undisturbed_one_leaves(
+    tmp_path: Path, undisturbed: dict[str, list[tuple[object, ...]]], point: str
+) -> None:
+    case = erp(new_home(tmp_path))
+    assert run_day(case.settings, DAY) == 0
+    a_day_passes(case)
+    before = contents(case)
+    assert run_day(case.settings, NEXT, crash_at=point) == -signal.SIGKILL
+    if point != "load.after_commit":
+        assert contents(case) == before
+    assert run_day(case.settings, NEXT) == 0
+    assert contents(case) == undisturbed
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_first_run_may_be_killed_too(tmp_path: Path, point: str) -> None:
+    case = erp(new_home(tmp_path))
+    assert run_day(case.settings, DAY, crash_at=point) == -signal.SIGKILL
+    assert run_day(case.settings, DAY) == 0
+    assert case.query("select _row_key, _version from raw_erp.invoices order by 1") == [("1", 1), ("2", 1)]
+    assert [row[0] for row in case.query("select rows_new from quality.loads order by entity")] == [2, 2]
+
+
+def test_a_kill_while_writing_leaves_an_extract_that_nobody_reads(tmp_path: Path) -> None:
+    case = erp(new_home(tmp_path))
+    assert run_day(case.settings, DAY, crash_at="extract.manifest") == -signal.SIGKILL
+    folder = landing.extract_folder(case.settings, source="erp", entity="invoices", run=f"run-{DAY}")
+    assert landing.read_manifest(folder) is None
+    assert (folder / "part-00000.parquet").is_file()

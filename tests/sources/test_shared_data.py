@@ -1,0 +1,102 @@
+"""Real data, mapped by YAML only, lands complete and to the cent."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from receivables.settings import Settings
+from tests.conftest import PROJECT
+from tests.sources.setup import DAY, Case
+
+AMOUNTS = {"invoices": "amount", "receipts": "amount", "applications": "amount"}
+
+
+def case_of(home: Settings, name: str) -> Case:
+    shutil.copyfile(PROJECT / "tests" / "data_sources" / f"{name}.yml", home.sources_dir / f"{name}.yml")
+    return Case(replace(home, config_file=PROJECT / "tests" / "data_company.yml"), name)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+@pytest.mark.parametrize("name", ["ibm", "classicmodels", "wwi2019"])
+def test_the_canonical_files_land_complete_and_to_the_cent(home: Settings, shared: Path, name: str) -> None:
+    case = case_of(home, name)
+    report = case.run()
+    assert report.refused == 0
+    for entity, amount in AMOUNTS.items():
+        given = rows(shared / "data" / name / f"{entity}.csv")
+        assert case.query(f"select count(*), sum({amount}) from raw_{name}.{entity}") == [
+            (len(given), sum(Decimal(row["amount"]) for row in given))
+        ]
+    assert case.run(DAY, run="again").entities[1].unchanged == len(
+        rows(shared / "data" / name / "invoices.csv")
+    )
+
+
+def test_the_file_as_published_equals_the_canonical_files(home: Settings, shared: Path) -> None:
+    original, canonical = case_of(home, "ibm_original"), case_of(home, "ibm")
+    assert original.run().refused == 0
+    canonical.run()
+    columns = "invoice_id, customer_id, invoice_date, due_date, amount, currency_code, is_disputed"
+    difference = (
+        f"select {columns} from raw_ibm_original.invoices except select {columns} from raw_ibm.invoices"
+    )
+    assert original.query(difference) == []
+    settled = (
+        "select applications.invoice_id, receipt_date, applied_on, receipts.amount, applications.amount"
+        " from raw_{0}.applications inner join raw_{0}.receipts on receipts.receipt_id = applications.credit_id"
+    )
+    assert original.query(f"{settled.format('ibm_original')} except {settled.format('ibm')}") == []
+    assert original.query("select count(*), count(distinct customer_id) from raw_ibm_original.customers") == [
+        (100, 100)
+    ]
+
+
+def test_the_dirty_variant_loads_too(home: Settings, shared: Path) -> None:
+    case = case_of(home, "ibm_original")
+    text = case.file.read_text().replace(
+        "WA_Fn-UseC_-Accounts-Receivable.csv", "ibm_ar_with_missing_dirty.csv"
+    )
+    case.file.write_text(text)
+    report = {entity.entity: entity for entity in case.run().entities}
+    assert report["invoices"].rows == 2586
+    assert report["invoices"].new + report["invoices"].refused == 2586
+
+
+def test_dates_written_as_floats_are_dates(home: Settings, shared: Path) -> None:
+    case = Case(home, "extract")
+    case.file.write_text(
+        f"""
+kind: files
+default_currency_code: USD
+date_formats: ["%Y%m%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d", "%d-%m-%Y"]
+entities:
+  invoices:
+    path: {shared}/data/highradius_sample_rows.csv
+    columns:
+      invoice_id: {{template: "{{cust_number}}-{{document_create_date}}-{{total_open_amount}}"}}
+      customer_id: cust_number
+      invoice_date: document_create_date
+      due_date: due_in_date
+      posting_date: posting_date
+      amount: total_open_amount
+      currency_code: invoice_currency
+"""
+    )
+    case.run()
+    given = len(rows(shared / "data" / "highradius_sample_rows.csv"))
+    refused = [row[1] for row in case.refused()]
+    assert any("has more than 2 decimals" in reason for reason in refused)
+    assert not any("is not a date" in reason for reason in refused)
+    assert case.query(
+        "select count(due_date) + ? from raw_extract.invoices".replace("?", str(len(refused)))
+    ) == [(given,)]

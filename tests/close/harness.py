@@ -32,8 +32,7 @@ from receivables.transform import transform
 from receivables.warehouse import reading, writing
 from tests.golden.answers import Answer
 from tests.golden.scenarios import SOURCE_CURRENCY
-from tests.oracle.book import KEYS, Book, Row, Version
-from tests.oracle.documents import seen_at
+from tests.oracle.book import KEYS, Book, Key, Row, Version, seen_at
 
 # The mutation check points RECEIVABLES_ROOT at a changed copy of the models.
 ROOT = Path(os.environ.get("RECEIVABLES_ROOT", Path(__file__).resolve().parents[2]))
@@ -80,6 +79,7 @@ def install(folder: Path, companies: Sequence[Company], edges: Edges) -> Setting
         "aging_buckets": list(edges.overdue),
         "forward_buckets": list(edges.forward),
         "daily_snapshot_days": SNAPSHOT_DAYS,
+        "currencies": {"KWD": 3},
     }
     settings.config_file.write_text(yaml.safe_dump(configuration, sort_keys=False), encoding="utf-8")
     for source in sorted({company.source for company in companies}):
@@ -147,11 +147,20 @@ def write_files(folder: Path, books: Sequence[Book], day: date) -> None:
         with (folder / f"{entity}.csv").open("w", encoding="utf-8", newline="") as handle:
             writer = csv.DictWriter(handle, columns)
             writer.writeheader()
-            for book in books:
-                for chain in book.entity(entity).values():
-                    row = _as_delivered(entity, chain, day)
-                    if row is not None:
-                        writer.writerow(row)
+            for chain in _chains(books, entity).values():
+                row = _as_delivered(entity, chain, day)
+                if row is not None:
+                    writer.writerow(row)
+
+
+def _chains(books: Sequence[Book], entity: str) -> dict[Key, list[Version]]:
+    """The rows of all books of a source; rates may stand in more than one, if they are the same."""
+    found: dict[Key, list[Version]] = {}
+    for book in books:
+        for key, chain in book.entity(entity).items():
+            if found.setdefault(key, chain) != chain:
+                raise ValueError(f"{entity} {key} is delivered twice, with different content")
+    return found
 
 
 def _as_delivered(entity: str, chain: Sequence[Version], day: date) -> dict[str, str] | None:
@@ -196,8 +205,7 @@ def _insert(
     connection: duckdb.DuckDBPyConnection, source: str, entity: str, books: Sequence[Book], *, reverse: bool
 ) -> None:
     columns = {column.name: column.duckdb_type for column in ENTITIES[entity].columns} | dict(RAW_META)
-    chains = [chain for book in books for chain in book.entity(entity).values()]
-    rows = [row for chain in chains for row in _versions(entity, chain)]
+    rows = [row for chain in _chains(books, entity).values() for row in _versions(entity, chain)]
     if not rows:
         return
     if reverse:
@@ -326,5 +334,3 @@ def asking(built: Built) -> Iterator[Answers]:
             connection.execute(path.read_text(encoding="utf-8"))
     with reading(settings.warehouse) as connection:
         yield Answers(connection)
-
-

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 Row = dict[str, Any]
@@ -78,6 +79,7 @@ class Config:
     reporting_currency: str
     allocation_policy: str = "fifo"
     buckets: tuple[Bucket, ...] = buckets()
+
     def bucket(self, days: int) -> str:
         """The one bucket that holds `days`; two or none is a mistake in the configuration."""
         (bucket,) = (bucket for bucket in self.buckets if bucket.holds(days))
@@ -103,6 +105,28 @@ class Book:
 
     def entity(self, entity: str) -> dict[Key, list[Version]]:
         return self.chains.get(entity, {})
+
+    @cached_property
+    def quotes(self) -> dict[tuple[str, str], dict[date, Fraction]]:
+        """Every rate of every pair, as known on the day of the run. Read only once the book is complete."""
+        rates: dict[tuple[str, str], dict[date, Fraction]] = {}
+        for (day, source, target, _), chain in self.entity("exchange_rates").items():
+            row = current_row(chain, self.run_day)
+            if row is not None:
+                rates.setdefault((source, target), {})[day] = Fraction(row["rate"])
+        return rates
+
+
+def seen_at(chain: list[Version], known_at: date) -> list[Version]:
+    """The versions known by `known_at`; of two on one day the last one counts."""
+    by_day = {version.known_on: version for version in chain if version.known_on <= known_at}
+    return [by_day[day] for day in sorted(by_day)]
+
+
+def current_row(chain: list[Version], known_at: date) -> Row | None:
+    """The row of the version that covers `known_at`; None when unknown or removed."""
+    seen = seen_at(chain, known_at)
+    return seen[-1].row if seen and not seen[-1].removed else None
 
 
 def minor_unit(currency: str) -> int:

@@ -10,7 +10,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from tests.oracle.book import Book, Row, Version, minor_unit, to_minor
+from tests.oracle.book import Book, Row, Version, current_row, minor_unit, seen_at, to_minor
 
 FOREVER = date(9999, 12, 31)
 
@@ -57,18 +57,6 @@ class Document:
 
     def counts_on(self, day: date) -> bool:
         return self.date <= day < self.end
-
-
-def seen_at(chain: list[Version], known_at: date) -> list[Version]:
-    """The versions known by `known_at`; of two on one day the last one counts."""
-    by_day = {version.known_on: version for version in chain if version.known_on <= known_at}
-    return [by_day[day] for day in sorted(by_day)]
-
-
-def current_row(chain: list[Version], known_at: date) -> Row | None:
-    """The row of the version that covers `known_at`; None when unknown or removed."""
-    seen = seen_at(chain, known_at)
-    return seen[-1].row if seen and not seen[-1].removed else None
 
 
 def _is_ended(version: Version) -> bool:
@@ -164,25 +152,16 @@ def booking_rate(book: Book, source: str, target: str, day: date, stated: Decima
 
 
 def newest_rate(book: Book, source: str, target: str, day: date) -> Fraction | None:
-    rates = {rate_date: rate for rate_date, rate in quoted(book, source, target).items() if rate_date <= day}
-    return rates[max(rates)] if rates else None
-
-
-def quoted(book: Book, source: str, target: str) -> dict[date, Fraction]:
-    """Every rate of a pair, as the run knows it."""
-    rates = {}
-    for (rate_date, from_currency, to_currency, _), chain in book.entity("exchange_rates").items():
-        row = current_row(chain, book.run_day)
-        if (from_currency, to_currency) == (source, target) and row is not None:
-            rates[rate_date] = Fraction(row["rate"])
-    return rates
+    rates = book.quotes.get((source, target), {})
+    days = [rate_date for rate_date in rates if rate_date <= day]
+    return rates[max(days)] if days else None
 
 
 def closing_rate(book: Book, source: str, target: str, day: date) -> Fraction | None:
     """The newest rate on or before `day`; the inverse of the opposite rate for a pair that nobody quotes."""
     if source == target:
         return Fraction(1)
-    if quoted(book, source, target):
+    if (source, target) in book.quotes:
         return newest_rate(book, source, target, day)
     opposite = newest_rate(book, target, source, day)
     return None if opposite is None else 1 / opposite
@@ -202,5 +181,3 @@ def _schedule(book: Book, invoice_id: str, invoice: Document, known_at: date) ->
     if not parts or sum(part.amount for part in parts) != invoice.amount:
         return (Instalment(1, invoice.due_date or invoice.date, invoice.amount),)
     return tuple(sorted(parts, key=lambda part: (part.due_date, part.number)))
-
-

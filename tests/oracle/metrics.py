@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from fractions import Fraction
 from functools import cached_property
 
-from tests.oracle.book import Book, minor_unit
-from tests.oracle.documents import FOREVER, Document, closing_rate, documents, public_id, seen_at
+from tests.oracle.book import Book, minor_unit, seen_at
+from tests.oracle.documents import FOREVER, Document, closing_rate, documents, public_id
 from tests.oracle.formulas import Countback, cei, countback, dso, mean, ratio, turnover, weighted_days
 from tests.oracle.ledger import Item, Settlement, View, fill, own_item_sign
 
@@ -89,6 +89,7 @@ class Terms:
     sales_12m: Amount
     collected: Amount
     falling_due: Amount
+    history_months: int  # of the company, whatever the scope
     sales_by_month: tuple[tuple[Amount, int], ...]  # newest first, back to the start of history
     items: int
     overdue_items: int
@@ -128,6 +129,7 @@ def add_terms(parts: Sequence[Terms]) -> Terms:
             summed[one.name] = tuple(entry for value in values for entry in value)
     longest = max((part.sales_by_month for part in parts), key=len)
     summed["days"] = first.days
+    summed["history_months"] = max(part.history_months for part in parts)
     summed["sales_by_month"] = tuple(
         (total(part.sales_by_month[i][0] for part in parts if i < len(part.sales_by_month)), longest[i][1])
         for i in range(len(longest))
@@ -351,6 +353,7 @@ class Metrics:
         def flow(flows: Iterable[Flow], start: date, end: date) -> Amount:
             return total(one.amount for one in flows if own(one) and start <= one.day <= end)
 
+        began = min(one for key, one in self.first_months.items() if key[0] == company_id)
         firsts = [
             one for key, one in self.first_months.items() if key[0] == company_id and key[1] in customers
         ]
@@ -373,6 +376,7 @@ class Metrics:
             sales_by_month=tuple(
                 (flow(self.sales_flows, end.replace(day=1), end), end.day) for end in reversed(history)
             ),
+            history_months=len(month_ends(began, day)),
             items=len(items),
             overdue_items=sum(item.days_past_due(day) > 0 for item in items),
             payments=tuple(
@@ -471,7 +475,7 @@ def ar_turnover(terms: Terms) -> dict[str, Value]:
     turned = turnover(terms.sales, average)
     flag = "no_receivables" if average <= 0 else None
     year = None
-    if terms.sales_12m is not None and terms.year_ago is not None:
+    if terms.sales_12m is not None and terms.year_ago is not None and terms.history_months >= 12:
         year = turnover(terms.sales_12m, (terms.year_ago + terms.ar) / 2)
     return {
         "turnover": turned,
@@ -494,7 +498,7 @@ def ar_collection_effectiveness(terms: Terms) -> dict[str, Value]:
         return {"flag": "conversion_incomplete", "cei": None, "overdue_item_rate": item_rate}
     effectiveness = cei(opening, sales, 1, ar, not_due)
     year = None
-    if terms.sales_12m is not None and terms.year_ago is not None:
+    if terms.sales_12m is not None and terms.year_ago is not None and terms.history_months >= 12:
         year = cei(terms.year_ago, terms.sales_12m, 12, ar, not_due)
     recovery = None
     if terms.collected is not None and terms.falling_due is not None:

@@ -29,7 +29,7 @@ from receivables.yamlfile import did_you_mean
 
 @dataclass(frozen=True)
 class _Before:
-    """What the warehouse holds of an entity before the extract; `window` if this very run was loaded before."""
+    """What the warehouse holds before the extract; `window` if this very run was loaded before."""
 
     watermark: datetime | None = None
     rows: int = 0
@@ -44,8 +44,8 @@ def day_end(day: date, timezone: str) -> datetime:
 def extract(settings: Settings, source: SourceConfig, entity: str, day: date, run: str) -> Manifest:
     """Extract one entity of a source for a business day into `landing/<source>/<entity>/<run>/`.
 
-    Rows are typed on the way; what cannot be typed goes to `refused-*.parquet` with its reasons. The manifest comes
-    last. An earlier attempt of the same run is replaced.
+    Rows are typed on the way; what cannot be typed goes to `refused-*.parquet` with its reasons. The manifest
+    comes last. An earlier attempt of the same run is replaced.
 
     Raises:
         ConfigError: the settings are wrong or an environment variable is missing.
@@ -145,7 +145,7 @@ def _sweep(
 
 
 def _window(config: EntityConfig, day: date, timezone: str, watermark: datetime | None) -> Window:
-    """Up to the end of the business day; from the last load, or the day itself if that is earlier, less the overlap."""
+    """Up to the end of the business day, from the last load (or the day, if that is earlier) less the overlap."""
     end = day_end(day, timezone)
     if watermark is None or not isinstance(config, SqlEntity) or config.mode == "full":
         return Window(None, end)
@@ -158,7 +158,8 @@ def _entity_config(source: SourceConfig, entity: str) -> EntityConfig:
     if entity not in configs:
         raise ConfigError(
             f"source {source.name}",
-            cause=f"it does not deliver '{entity}'{did_you_mean(entity, configs)}; it delivers {', '.join(configs)}",
+            cause=f"it does not deliver '{entity}'{did_you_mean(entity, configs)};"
+            f" it delivers {', '.join(configs)}",
             next_step=f"name one of these, or add it to {source.file}",
         )
     return configs[entity]
@@ -173,8 +174,10 @@ def check_not_emptied(source: str, entity: str, *, rows: int, held: int, allowed
     if rows == 0 and held > 0 and not allowed:
         raise PermanentError(
             f"source {source}, {entity}",
-            cause=f"the extract is empty, but the warehouse holds {held} rows of it; loading it would remove all of them",
-            next_step=f"check the source; if it is truly empty now, write `allow_empty: true` at entities.{entity}",
+            cause=f"the extract is empty, but the warehouse holds {held} rows of it;"
+            " loading it would remove all of them",
+            next_step="check the source; if it is truly empty now, write `allow_empty: true` at"
+            f" entities.{entity}",
         )
 
 

@@ -1,7 +1,7 @@
 """From the landing folder to raw: the only writer of raw, one transaction per source.
 
-Every statement works on sets. A row is stored only when it is new, changed or gone; a load that runs again finds
-everything unchanged and stores nothing.
+Every statement works on sets. A row is stored only when it is new, changed or gone; a load that runs again
+finds everything unchanged and stores nothing.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def create_raw(connection: duckdb.DuckDBPyConnection, sources: Iterable[str]) ->
     for entity in ENTITIES.values():
         chosen = ", ".join((*entity.column_names, *_META_NAMES))
         selects = [
-            f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}" for source in names
+            f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}"
+            for source in names  # noqa: S608 (checked names)
         ]
         connection.execute(f"create or replace view raw.{entity.name} as {' union all '.join(selects)}")
 
@@ -208,7 +209,7 @@ class _Load:
     # --- statements ---
 
     def _loaded_on(self) -> date:
-        """The business day, but never before what this table already knows: what arrives late is known late."""
+        """The business day, but never before what this table knows: what arrives late is known late."""
         row = self.connection.execute(f"select max(_loaded_on) from {self.table}").fetchone()  # noqa: S608
         newest = row[0] if row else None
         return max(self.manifest.as_of_date, newest) if newest else self.manifest.as_of_date
@@ -258,7 +259,8 @@ class _Load:
                 where row_key in (select row_key from incoming group by row_key having count(*) > 1)
             ),
             hashes as (
-                select row_key, row_hash, max(updated_at) as updated_at from repeats group by row_key, row_hash
+                select row_key, row_hash, max(updated_at) as updated_at
+                from repeats group by row_key, row_hash
             ),
             newest as (
                 select
@@ -288,7 +290,7 @@ class _Load:
         )
 
     def _store_changes(self) -> None:
-        """Append new and changed rows. What the source recorded after the business day waits for its own day."""
+        """Append new and changed rows. What was recorded after the business day waits for its own day."""
         columns = ", ".join(f"incoming_rows.{name}" for name in self.entity.column_names)
         names = ", ".join((*self.entity.column_names, *_META_NAMES))
         self.connection.execute(
@@ -330,15 +332,17 @@ class _Load:
         )
 
     def _tombstone(self) -> int:
-        """Mark rows as removed that the source no longer holds; return how many were spared for unreadable rows.
+        """Mark rows that the source no longer holds; return how many were spared for unreadable rows.
 
-        A refused or conflicting row is still in the source. A row that cannot be split into columns has an unknown
-        key: any missing key might be its own, so then nothing is removed.
+        A refused or conflicting row is still in the source. A row that cannot be split into columns has an
+        unknown key: any missing key might be its own, so then nothing is removed.
         """
         if not self.reads_all:
             return 0
         keys = self._files("keys")
-        present = f"select {row_key_sql(self.entity)} from read_parquet({keys})" if keys else "select ''"
+        present = "select ''"
+        if keys:
+            present = f"select {row_key_sql(self.entity)} from read_parquet({keys})"  # noqa: S608
         self.connection.execute(
             f"""
             create or replace temp table gone as
@@ -367,7 +371,7 @@ class _Load:
         return 0
 
     def _quarantine(self) -> None:
-        """Bring `quality.quarantined_rows` up to date: new faults, faults seen again, faults that are gone."""
+        """Bring the quarantine up to date: new faults, faults seen again, faults that are gone."""
         payload = f"to_json({{{', '.join(f'{name}: arrived.{name}' for name in self.entity.column_names)}}})"
         said = " ".join(
             f"when '{fate}' then '{reason}'"
@@ -400,7 +404,8 @@ class _Load:
             f"""
             update quality.quarantined_rows as old set
                 loaded_at = $loaded_at, load_id = $load_id, location = new.location,
-                first_seen_on = least(old.first_seen_on, $day), last_seen_on = greatest(old.last_seen_on, $day),
+                first_seen_on = least(old.first_seen_on, $day),
+                last_seen_on = greatest(old.last_seen_on, $day),
                 is_resolved = false
             from refused as new where {same}
             """,  # noqa: S608
@@ -433,12 +438,16 @@ class _Load:
     def _report(self, kept: int) -> EntityLoad:
         """Counted from what this run stored, so that a rerun of it reports the same."""
         row = self.connection.execute(
-            f"select count(*) filter (where _version = 1), count(*) filter (where _version > 1 and not _is_removed),"
+            "select count(*) filter (where _version = 1),"
+            " count(*) filter (where _version > 1 and not _is_removed),"
             f" count(*) filter (where _is_removed) from {self.table} where _load_id = ?",
             [self.load_id],
         ).fetchone()
         new, changed, removed = row if row else (0, 0, 0)
-        accepted, refused = _count(self.connection, "accepted"), _count(self.connection, "refused")
+        # Rows, not entries in quarantine, where copies of one row share one: what arrived must add up.
+        quarantined = "fate <> 'kept'" + (" and fate <> 'duplicate'" if self.manifest.distinct else "")
+        accepted = _count(self.connection, "accepted")
+        refused = self.manifest.refused_rows + _count(self.connection, "repeated", where=quarantined)
         return EntityLoad(
             entity=self.entity.name,
             mode=self.manifest.mode,
@@ -455,8 +464,8 @@ class _Load:
         notes = []
         if kept:
             notes.append(
-                f"{kept} rows that did not arrive were kept, because {self.manifest.unreadable_rows} rows could not"
-                " be read and any of them may be one of these"
+                f"{kept} rows that did not arrive were kept, because {self.manifest.unreadable_rows} rows could"
+                " not be read and any of them may be one of these"
             )
         if self.manifest.columns_added:
             notes.append(f"new columns in the source: {', '.join(self.manifest.columns_added)}")
@@ -480,7 +489,7 @@ class _Load:
             [self.source.name, self.entity.name, manifest.run],
         )
         self.connection.execute(
-            f"insert into quality.loads values ({', '.join('?' * 21)})",
+            f"insert into quality.loads values ({', '.join('?' * 21)})",  # noqa: S608 (only marks)
             [
                 self.source.name,
                 self.entity.name,

@@ -1,5 +1,7 @@
 """What a wrong settings file says: the file, the line, the fault and the fix."""
 
+# ruff: noqa: E501 (messages are easier to compare uncut)
+
 from __future__ import annotations
 
 import re

@@ -1,5 +1,7 @@
 """How texts become typed columns, exactly; and what is refused, in which words."""
 
+# ruff: noqa: DTZ001, E501 (raw holds UTC without a zone; tables of cases are easier to compare uncut)
+
 from __future__ import annotations
 
 from datetime import date, datetime

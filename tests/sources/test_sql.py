@@ -1,5 +1,7 @@
 """Databases: SQLite and PostgreSQL, in full and by what changed; and what their faults say."""
 
+# ruff: noqa: DTZ001, E501 (raw holds UTC without a zone; tables of rows and messages are easier to compare uncut)
+
 from __future__ import annotations
 
 import json

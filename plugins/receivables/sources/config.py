@@ -191,7 +191,8 @@ class Parsing(StrictModel):
 
     date_formats: tuple[str, ...] | None = Field(
         None,
-        description="Tried in order, e.g. ['%m/%d/%Y', '%Y%m%d']; default: ISO 2019-01-30. %Y%m%d takes 20190130.0 too.",
+        description="Tried in order, e.g. ['%m/%d/%Y', '%Y%m%d']; default: ISO 2019-01-30."
+        " %Y%m%d takes 20190130.0 too.",
     )
     timestamp_formats: tuple[str, ...] | None = Field(None, description="Tried in order; default: ISO 8601.")
     decimal: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
@@ -278,7 +279,7 @@ class SqlEntity(EntityConfig):
 
 
 class PostgresConnection(_Short):
-    """Where a PostgreSQL server is. One word is a whole address, which must come from a variable: ${ERP_URL}."""
+    """Where a PostgreSQL server is. One word is a whole address, out of a variable: ${ERP_URL}."""
 
     url: str | None = Field(
         None, description="postgresql://user:password@host:port/database, as ${VARIABLE}."
@@ -444,13 +445,17 @@ def load_source(path: Path) -> SourceConfig:
     if not NAME.fullmatch(path.stem):
         raise ConfigError(
             str(path),
-            cause=f"the name '{path.stem}' names tables and folders; it must be lower case letters, digits and _",
-            next_step=f"rename the file, e.g. {re.sub(r'[^a-z0-9]+', '_', path.stem.lower()).strip('_') or 'erp'}.yml",
+            cause=f"the name '{path.stem}' names tables and folders; it must be lower case letters, digits, _",
+            next_step=f"rename the file, e.g. {_good_name(path.stem)}.yml",
         )
     source = read_yaml(path)
     config = parse(_kind(source), source)
     config._file = path
     return config
+
+
+def _good_name(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789") or "erp"
 
 
 def _kind(source: YamlFile) -> type[SourceConfig]:

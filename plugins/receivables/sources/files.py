@@ -117,7 +117,7 @@ class FilesConnector:
             )
             found = [child for child in found if layout.format or child.suffix.lower() in _ENDINGS]
         elif glob.has_magic(wanted):
-            found = sorted(child for child in map(Path, glob.glob(wanted, recursive=True)) if child.is_file())
+            found = sorted(child for child in map(Path, glob.glob(wanted, recursive=True)) if child.is_file())  # noqa: PTH207
         else:
             found = []
         if not found:
@@ -164,7 +164,8 @@ class FilesConnector:
             raise PermanentError(
                 self._what(entity, path),
                 cause=f"the ending '{path.suffix}' does not say what kind of file it is",
-                next_step=f"write `format: csv`, `parquet` or `excel` at entities.{entity} in {self.source.file.name}",
+                next_step="write `format: csv`, `parquet` or `excel` at"
+                f" entities.{entity} in {self.source.file.name}",
             )
         return kind
 
@@ -200,7 +201,8 @@ class FilesConnector:
         return PermanentError(
             self._what(entity, path),
             cause=f"cannot be read ({reason})",
-            next_step="check that it is a whole file of the kind its ending says, and that this user may read it",
+            next_step="check that it is a whole file of the kind its ending says,"
+            " and that this user may read it",
         )
 
     def _open(self, path: Path, entity: str) -> TextIO:
@@ -221,7 +223,8 @@ class FilesConnector:
         fix = f"write `encoding: {guess}`" if guess else "write its `encoding:`"
         return PermanentError(
             self._what(entity, path),
-            cause=f"is not {encoding.removesuffix('-sig')} text (byte 0x{error.object[error.start]:02x} cannot be read)"
+            cause=f"is not {encoding.removesuffix('-sig')} text"
+            f" (byte 0x{error.object[error.start]:02x} cannot be read)"
             + (f"; as {guess} it can" if guess else ""),
             next_step=f"{fix} at entities.{entity} or at the top of {self.source.file.name}",
         )
@@ -250,8 +253,8 @@ class FilesConnector:
             raise PermanentError(
                 self._what(entity, path),
                 cause="there is no header row",
-                next_step="deliver the file with column names in its first row, or set `skip_rows` to the lines above"
-                " the header",
+                next_step="deliver the file with column names in its first row, or set `skip_rows` to the lines"
+                " above the header",
             )
         twice = sorted({name for name in header if name and header.count(name) > 1})
         if twice:
@@ -270,11 +273,12 @@ class FilesConnector:
         used = self._layout(entity).delimiter or ","
         guess = max((mark for mark in _DELIMITERS if mark != used), key=header.count)
         if header.count(guess):
+            written = "\\t" if guess == "\t" else guess
             raise PermanentError(
                 self._what(entity, path),
-                cause=f"only one column was found with the delimiter {_DELIMITERS.get(used, repr(used))}: '{header}';"
-                f" it looks as if the delimiter is {_DELIMITERS[guess]}",
-                next_step=f'write `delimiter: "{chr(92) + "t" if guess == chr(9) else guess}"` at entities.{entity} or at'
+                cause=f"only one column was found with the delimiter {_DELIMITERS.get(used, repr(used))}:"
+                f" '{header}'; it looks as if the delimiter is {_DELIMITERS[guess]}",
+                next_step=f'write `delimiter: "{written}"` at entities.{entity} or at'
                 f" the top of {self.source.file.name}",
             )
 
@@ -338,13 +342,14 @@ class FilesConnector:
             return book.get_sheet_by_name(wanted)
         raise PermanentError(
             self._what(entity, path),
-            cause=f"there is no sheet '{wanted}'{did_you_mean(str(wanted), names)}; the sheets are {', '.join(names)}",
+            cause=f"there is no sheet '{wanted}'{did_you_mean(str(wanted), names)};"
+            f" the sheets are {', '.join(names)}",
             next_step=f"correct `sheet` at entities.{entity} in {self.source.file.name}",
         )
 
 
 def cell_text(cell: Any, *, decimal: str = ".") -> str:
-    """An Excel cell as text: 1000.0 is '1000', dates are ISO, numbers carry the source's decimal separator."""
+    """An Excel cell as text: 1000.0 is '1000', dates are ISO, numbers have the source's decimal separator."""
     if isinstance(cell, bool):
         return str(cell).lower()
     if isinstance(cell, float):

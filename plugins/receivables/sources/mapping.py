@@ -52,7 +52,7 @@ def identifier(name: str) -> str:
 
 @dataclass(frozen=True)
 class MappedBatch:
-    """Rows that load (canonical columns, `_file`, `_row`), rows that do not, and what the batch adds up to."""
+    """Rows that load (canonical columns, `_file`, `_row`), rows that do not, and what they add up to."""
 
     good: pa.Table
     refused: pa.Table
@@ -81,7 +81,8 @@ class _Numbers:
         """
         pattern = literal(rf"[+-]?\d{{1,{18 - digits}}}({re.escape(self.decimal)}\d{{0,{digits}}})?")
         plain = f"replace({text}, {literal(self.decimal)}, '.')" if self.decimal != "." else text
-        return f"case when regexp_full_match({text}, {pattern}) then try_cast({plain} as decimal(18, {digits})) end"
+        cast = f"try_cast({plain} as decimal(18, {digits}))"
+        return f"case when regexp_full_match({text}, {pattern}) then {cast} end"
 
     def exact(self, text: str) -> str:
         """SQL: the number as DECIMAL(38,18), null when the text is none. '12-' and '(12)' are negative."""
@@ -168,9 +169,10 @@ class ColumnPlan:
         if faults:
             raise PermanentError(
                 f"source {self.source.name}, {self.entity.name} ({where})",
-                cause=f"{'; '.join(dict.fromkeys(faults))}. The columns there are: {', '.join(names) or 'none'}",
-                next_step=f"correct entities.{self.entity.name}.columns in {self.source.file.name}, or deliver the"
-                " column",
+                cause=f"{'; '.join(dict.fromkeys(faults))}."
+                f" The columns there are: {', '.join(names) or 'none'}",
+                next_step=f"correct entities.{self.entity.name}.columns in {self.source.file.name}, or deliver"
+                " the column",
             )
 
     def _references(self, available: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -208,7 +210,8 @@ class EntityMapping(ColumnPlan):
         self._connection.execute("set timezone = 'UTC'")
         self._connection.execute("set enable_progress_bar = false")
         self._connection.execute(
-            "create table currencies as select unnest(?::varchar[]) as code, unnest(?::integer[]) as minor_unit",
+            "create table currencies as"
+            " select unnest(?::varchar[]) as code, unnest(?::integer[]) as minor_unit",
             [list(minor_units), list(minor_units.values())],
         )
 
@@ -217,7 +220,7 @@ class EntityMapping(ColumnPlan):
         self._connection.close()
 
     def map(self, batch: SourceBatch) -> MappedBatch:
-        """Map one batch. Rows that `where` leaves out, and rows without any value, are neither good nor refused."""
+        """Map one batch. Rows that `where` leaves out, and empty rows, are neither good nor refused."""
         if batch.table.num_columns == 0:
             return MappedBatch(self._good_schema.empty_table(), _unreadable(batch), {}, None)
         table = _plain(batch.table)
@@ -397,7 +400,7 @@ class EntityMapping(ColumnPlan):
                 for word, meaning in mapping.values.items()
                 if word
             )
-            # An empty cell has no word: `else` speaks of words only. `values: {"": x}` speaks of the empty cell.
+            # An empty cell has no word: `else` speaks of words, `values: {"": x}` of the empty cell.
             blank = literal(mapping.values[""]) if mapping.values.get("") else "null"
             other = text if mapping.else_ is None else literal(mapping.else_)
             chosen = f"case {text} {cases} else {other} end" if cases else other
@@ -430,7 +433,8 @@ class EntityMapping(ColumnPlan):
             return text
         if column.type == "boolean":
             true, false = (", ".join(map(literal, words)) for words in (TRUE_WORDS, FALSE_WORDS))
-            return f"case when lower({text}) in ({true}) then true when lower({text}) in ({false}) then false end"
+            word = f"lower({text})"
+            return f"case when {word} in ({true}) then true when {word} in ({false}) then false end"
         if column.type == "timestamp":
             return self._timestamp(text, mapping)
         if column.type == "date":
@@ -448,8 +452,8 @@ class EntityMapping(ColumnPlan):
         number = self._numbers(mapping, schema).exact(text)
         if mapping is not None and mapping.scale is not None:
             number = (
-                f"cast(try_cast({number} as decimal(26, 10)) * cast({literal(str(mapping.scale))} as decimal(12, 8))"
-                " as decimal(38, 18))"
+                f"cast(try_cast({number} as decimal(26, 10))"
+                f" * cast({literal(str(mapping.scale))} as decimal(12, 8)) as decimal(38, 18))"
             )
         return f"case when {_v(column)} is null and {text} is not null then {_signed(number, mapping)} end"
 
@@ -466,12 +470,13 @@ class EntityMapping(ColumnPlan):
             plain = "null::timestamp"
             iso = literal(_ISO_DATE)
         return (
-            f"coalesce({plain}, case when regexp_full_match({text}, {iso}) then try_cast({text} as timestamp) end,"
+            f"coalesce({plain},"
+            f" case when regexp_full_match({text}, {iso}) then try_cast({text} as timestamp) end,"
             f" case when regexp_full_match({text}, {literal(_WITH_OFFSET)}) then {moment} end)"
         )
 
     def _timestamp(self, text: str, mapping: ColumnMap | None) -> str:
-        """SQL: a moment in UTC; a timestamp without offset is in the column's, else the source's time zone."""
+        """SQL: a moment in UTC; without an offset it is in the column's, else the source's time zone."""
         zone = literal((mapping.timezone if mapping else None) or self.source.timezone)
         formats = (mapping.formats if mapping else ()) or self._parsing("timestamp_formats")
         local = f"try_cast({text} as timestamp)"
@@ -482,7 +487,8 @@ class EntityMapping(ColumnPlan):
             )
         in_utc = local if zone == "'UTC'" else f"timezone('UTC', timezone({zone}, {local}))"
         return (
-            f"case when regexp_full_match({text}, {literal(_WITH_OFFSET)}) then timezone('UTC', {_moment(text)})"
+            f"case when regexp_full_match({text}, {literal(_WITH_OFFSET)})"
+            f" then timezone('UTC', {_moment(text)})"
             f" else {in_utc} end"
         )
 

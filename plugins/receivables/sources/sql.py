@@ -1,6 +1,6 @@
 """Databases as a source, through ADBC: PostgreSQL and SQLite.
 
-A further engine is a further `_Dialect`: how to connect, how to quote, how to name a moment, what its errors mean.
+A further engine is a further `_Dialect`: how to connect, how to name a moment, what its errors mean.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class SqlConnector:
                 first += table.num_rows
 
     def _selected(self, entity: str, column: str) -> str:
-        """A column as it is read: as text where the driver would guess its type, or has no Arrow type for it."""
+        """A column as it is read: as text where the driver would guess its type, or has none for it."""
         quoted = identifier(column)
         kind = self._schema(entity).field(column).type
         if self._dialect.name == "sqlite":
@@ -209,12 +209,14 @@ class SqlConnector:
         if config.table:
             names = self._tables()
             bare = config.table.split(".")[-1]
-            cause = f"there is no table '{config.table}'{did_you_mean(bare, names)}; there are {', '.join(names) or 'none'}"
+            hint = did_you_mean(bare, names)
+            cause = f"there is no table '{config.table}'{hint}; there are {', '.join(names) or 'none'}"
         setting = "table" if config.table else "query"
         return PermanentError(
             what,
             cause=cause,
-            next_step=f"correct entities.{entity}.{setting} in {self.source.file.name}, or let the database user see it",
+            next_step=f"correct entities.{entity}.{setting} in {self.source.file.name},"
+            " or let the database user see it",
         )
 
     def _tables(self) -> list[str]:
@@ -245,7 +247,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = 
         ("password authentication failed", "no password supplied", "authentication failed"),
         PermanentError,
         "the server refuses the user or the password",
-        "check user and password in the environment (or the Airflow connection), and pg_hba.conf on the server",
+        "check user and password in the environment or the Airflow connection, and pg_hba.conf on the server",
     ),
     (
         ("permission denied",),

@@ -10,12 +10,19 @@ lives as (
 
     select
         versions.*,
-        sum(case when is_removed then 0 else 1 end) over (
+        case when is_removed then 0 else 1 end as life
+    from versions
+    where is_only_version
+    union all
+    select
+        versions.*,
+        cast(sum(case when is_removed then 0 else 1 end) over (
             partition by application_id
             order by version
             rows between unbounded preceding and current row
-        ) as life
+        ) as integer) as life
     from versions
+    where not is_only_version
 
 ),
 

@@ -260,6 +260,6 @@ select
     scope_type,
     scope_id,
     case when net_sales_amount > 0 then countback_days end as countback_days,
-    case when net_sales_amount > 0 then run_days else 0 end as run_days,
+    cast(case when net_sales_amount > 0 then run_days else 0 end as bigint) as run_days,
     case when net_sales_amount > 0 then covered_sales else 0 end as covered_sales
 from answered

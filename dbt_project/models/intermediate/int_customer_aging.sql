@@ -23,7 +23,7 @@ aggregated as (
         {{ money('sum(case when is_credit then 0 else open_amount end)') }} as debit_amount,
         {{ money('sum(case when is_credit then open_amount else 0 end)') }} as credit_amount,
         count(*) as item_count,
-        sum(case when days_past_due > 0 then 1 else 0 end) as overdue_item_count,
+        cast(sum(case when days_past_due > 0 then 1 else 0 end) as bigint) as overdue_item_count,
         case
             when count(case when days_past_due <= 0 then company_amount end)
                 = sum(case when days_past_due <= 0 then 1 else 0 end)

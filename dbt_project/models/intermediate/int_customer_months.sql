@@ -277,12 +277,12 @@ measured as (
         case when payment_days.company_id is null then 0 else payment_days.applied_amount end as applied_amount,
         coalesce(payment_days.applied_days_to_pay, 0) as applied_days_to_pay,
         coalesce(payment_days.applied_days_late, 0) as applied_days_late,
-        coalesce(balances.item_count, 0) as item_count,
-        coalesce(balances.overdue_item_count, 0) as overdue_item_count,
-        coalesce(settled.settled_invoice_count, 0) as settled_invoice_count,
-        coalesce(settled.settled_days_to_pay, 0) as settled_days_to_pay,
-        coalesce(settled.settled_days_late, 0) as settled_days_late,
-        coalesce(settled.late_invoice_count, 0) as late_invoice_count
+        cast(coalesce(balances.item_count, 0) as bigint) as item_count,
+        cast(coalesce(balances.overdue_item_count, 0) as bigint) as overdue_item_count,
+        cast(coalesce(settled.settled_invoice_count, 0) as bigint) as settled_invoice_count,
+        cast(coalesce(settled.settled_days_to_pay, 0) as bigint) as settled_days_to_pay,
+        cast(coalesce(settled.settled_days_late, 0) as bigint) as settled_days_late,
+        cast(coalesce(settled.late_invoice_count, 0) as bigint) as late_invoice_count
     from series
     left join balances
         on series.company_id = balances.company_id

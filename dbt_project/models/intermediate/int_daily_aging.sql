@@ -125,8 +125,8 @@ running as (
         sum(coalesce(daily_moves.company_amount, 0)) over until_day as company_amount,
         sum(coalesce(daily_moves.debit_amount, 0)) over until_day as debit_amount,
         sum(coalesce(daily_moves.credit_amount, 0)) over until_day as credit_amount,
-        sum(coalesce(daily_moves.item_count, 0)) over until_day as item_count,
-        sum(coalesce(daily_moves.unconverted_count, 0)) over until_day as unconverted_count
+        cast(sum(coalesce(daily_moves.item_count, 0)) over until_day as bigint) as item_count,
+        cast(sum(coalesce(daily_moves.unconverted_count, 0)) over until_day as bigint) as unconverted_count
     from series
     left join daily_moves
         on series.company_id = daily_moves.company_id

@@ -21,7 +21,8 @@ invoices as (
         version,
         is_removed,
         known_on,
-        known_until
+        known_until,
+        is_only_version
     from {{ ref('stg_invoices') }}
 
 ),
@@ -47,7 +48,8 @@ credit_memos as (
         version,
         is_removed,
         known_on,
-        known_until
+        known_until,
+        is_only_version
     from {{ ref('stg_credit_memos') }}
 
 ),
@@ -73,7 +75,8 @@ receipts as (
         version,
         is_removed,
         known_on,
-        known_until
+        known_until,
+        is_only_version
     from {{ ref('stg_receipts') }}
 
 ),
@@ -99,7 +102,8 @@ adjustments as (
         version,
         is_removed,
         known_on,
-        known_until
+        known_until,
+        is_only_version
     from {{ ref('stg_adjustments') }}
 
 ),
@@ -116,8 +120,7 @@ documents as (
 
 ),
 
--- `life` counts the versions that were no end: an ended version belongs to the last one before it.
-lives as (
+stated as (
 
     select
         documents.*,
@@ -125,13 +128,29 @@ lives as (
             when is_removed then 'removed'
             when status = 'void' then 'voided'
             else status
-        end as state,
-        sum(case when is_removed or status = 'void' then 0 else 1 end) over (
+        end as state
+    from documents
+
+),
+
+-- `life` counts the versions that were no end: an ended version belongs to the last one before it.
+lives as (
+
+    select
+        stated.*,
+        case when state in ('removed', 'voided') then 0 else 1 end as life
+    from stated
+    where is_only_version
+    union all
+    select
+        stated.*,
+        cast(sum(case when state in ('removed', 'voided') then 0 else 1 end) over (
             partition by document_id
             order by version
             rows between unbounded preceding and current row
-        ) as life
-    from documents
+        ) as integer) as life
+    from stated
+    where not is_only_version
 
 ),
 

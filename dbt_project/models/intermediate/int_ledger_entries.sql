@@ -6,15 +6,6 @@ claims as (
 
 ),
 
-numbered as (
-
-    select
-        claims.*,
-        row_number() over (partition by event_id, open_item_id order by known_on) as claim_number
-    from claims
-
-),
-
 -- What a claim adds when it becomes known …
 added as (
 
@@ -31,7 +22,7 @@ added as (
         entry_type,
         cause_type,
         event_type,
-        case when claim_number = 1 then reason else 'corrected' end as reason,
+        case when island_number = 1 then reason else 'corrected' end as reason,
         currency_code,
         booking_rate,
         instalment_number,
@@ -40,7 +31,7 @@ added as (
         restated_date,
         known_on,
         'added' as side
-    from numbered
+    from claims
 
 ),
 
@@ -69,7 +60,7 @@ taken_back as (
         restated_date,
         known_until as known_on,
         'taken back' as side
-    from numbered
+    from claims
     where known_until < {{ forever() }}
 
 ),

@@ -1,9 +1,10 @@
 with
 
+-- What is known now; a claim that was taken back does not settle anything.
 entries as (
 
-    select * from {{ ref('int_ledger_entries') }}
-    where instalment_number >= 1
+    select * from {{ ref('int_ledger_claims') }}
+    where known_until = {{ forever() }} and instalment_number >= 1
 
 ),
 
@@ -15,7 +16,12 @@ items as (
 
 due_dates as (
 
-    select document_id, max(due_date) as due_date, max(document_date) as document_date
+    select
+        document_id,
+        max(company_id) as company_id,
+        max(customer_id) as customer_id,
+        max(due_date) as due_date,
+        max(document_date) as document_date
     from items
     where instalment_number >= 1
     group by document_id
@@ -26,12 +32,10 @@ daily as (
 
     select
         document_id,
-        company_id,
-        customer_id,
         effective_date,
         sum(amount) as change
     from entries
-    group by document_id, company_id, customer_id, effective_date
+    group by document_id, effective_date
 
 ),
 
@@ -39,8 +43,6 @@ running as (
 
     select
         document_id,
-        company_id,
-        customer_id,
         effective_date,
         sum(change) over (
             partition by document_id
@@ -91,18 +93,15 @@ other_settlements as (
 paid as (
 
     select
-        running.document_id,
-        running.company_id,
-        running.customer_id,
+        due_dates.document_id,
+        due_dates.company_id,
+        due_dates.customer_id,
         due_dates.document_date,
         due_dates.due_date,
         first_zero.settled_on,
         {{ days_between('due_dates.document_date', 'first_zero.settled_on') }} as days_to_pay,
         {{ days_between('due_dates.due_date', 'first_zero.settled_on') }} as days_late
     from first_zero
-    inner join running
-        on first_zero.document_id = running.document_id
-        and first_zero.settled_on = running.effective_date
     inner join due_dates
         on first_zero.document_id = due_dates.document_id
     left join (select distinct document_id from other_settlements) as others

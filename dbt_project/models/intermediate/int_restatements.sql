@@ -71,7 +71,7 @@ restated as (
         sum(caused.company_amount) as change_amount,
         sum(case when caused.company_amount > 0 then caused.company_amount else 0 end) as increase_amount,
         sum(case when caused.company_amount < 0 then caused.company_amount else 0 end) as decrease_amount,
-        sum(caused.entry_count) as entry_count
+        cast(sum(caused.entry_count) as bigint) as entry_count
     from caused
     inner join first_known
         on caused.company_id = first_known.company_id

@@ -190,7 +190,10 @@ described as (
         company_id,
         scope_type,
         scope_id,
-        {{ (measures + weights + counts) | join(',\n        ') }},
+        {{ (measures + weights) | join(',\n        ') }},
+        {% for count in counts -%}
+        cast({{ count }} as bigint) as {{ count }},
+        {% endfor -%}
         {{ double('amount_days') }} / days_in_month as average_daily_ar_amount,
         -- Twelve months back must lie inside the company's history, else a year's figure would be made up.
         month_number - min(month_number) over (partition by company_id) >= 11 as has_12_months,

@@ -161,4 +161,21 @@ merged as (
 
 )
 
-select * from merged
+select
+    settlement_id,
+    invoice_id,
+    settled_by,
+    is_automatic,
+    credit_document_id,
+    cause_document_id,
+    application_id,
+    instalment_number,
+    amount,
+    discount_amount,
+    effective_date,
+    restated_date,
+    ended_on,
+    end_reason,
+    known_on,
+    known_until
+from merged

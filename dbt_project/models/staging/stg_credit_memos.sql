@@ -28,7 +28,8 @@ renamed as (
         _version as version,
         _is_removed as is_removed,
         known_on,
-        known_until
+        known_until,
+        is_only_version
     from versions
 
 )

@@ -24,7 +24,6 @@ from tests.oracle.metrics import (
     ar_turnover,
     group_terms,
     month_end,
-    month_ends,
     roll_forward,
 )
 
@@ -259,7 +258,7 @@ class Comparison:
         )
         currencies = {document.currency for document in self.metrics.view.documents.values()}
         expected, given = {}, {}
-        for day in month_ends(min(self.metrics.first_months.values()), self.book.run_day):
+        for day in self.metrics.reported_months():
             for currency in currencies:
                 sums = roll_forward(self.metrics, self.company_id, currency, day)
                 for column in columns:
@@ -274,7 +273,7 @@ class Comparison:
     def scope_terms(self) -> dict[tuple[date, str, str], Terms]:
         """The terms of every scope and month of the company."""
         found = {}
-        for day in month_ends(min(self.metrics.first_months.values()), self.book.run_day):
+        for day in self.metrics.reported_months():
             for (scope_type, scope_id), customers in self.metrics.scopes(self.company_id, day).items():
                 found[(day, scope_type, scope_id)] = self.metrics.terms(self.company_id, customers, day)
         return found

@@ -74,16 +74,14 @@ class _Company:
     def chance(self, percent: int) -> bool:
         return self.draw(st.integers(1, 100)) > 100 - percent
 
-    def day(self, first: date | None = None, last: date = RUN_DAY + timedelta(days=20)) -> date:
-        first = first or self.first_day
-        last = max(first, last)
-        return first + timedelta(days=self.draw(st.integers(0, (last - first).days)))
+    def day(self, last: date = RUN_DAY + timedelta(days=10)) -> date:
+        return self.first_day + timedelta(days=self.draw(st.integers(0, (last - self.first_day).days)))
 
     def recorded(self, day: date) -> date:
         """Mostly on its day, sometimes late, sometimes ahead."""
         if self.chance(70):
             return day
-        return day + timedelta(days=self.draw(st.integers(-15, 60)))
+        return day + timedelta(days=self.draw(st.integers(-15, 40)))
 
     def amount(self, currency: str, highest: int = 400) -> Decimal:
         whole = self.draw(st.integers(1, highest)) * 10 ** minor_unit(currency)
@@ -92,7 +90,7 @@ class _Company:
 
     def document(self, kind: str, number: int, currency: str) -> Row:
         """What every document has: its number, customer, date, amount, currency, rate and status."""
-        day = self.day()
+        day = self.day(RUN_DAY - timedelta(days=60)) if self.chance(80) else self.day()
         row: Row = {
             f"{kind}_id": f"{self.name}.{kind[0].upper()}{number}",
             "customer_id": self.draw(st.sampled_from(self.customers)),
@@ -195,7 +193,7 @@ def _add_schedule(company: _Company, invoice: Row, recorded: date) -> None:
 
 def _add_credits(company: _Company) -> None:
     invoices = [chain[0].row for chain in company.book.entity("invoices").values()]
-    for number in range(company.draw(st.integers(0, 4))):
+    for number in range(company.draw(st.integers(1, 4))):
         row = company.document("receipt", number, _currency_like(company, invoices))
         company.add("receipts", row, company.recorded(row["receipt_date"]))
     for number in range(company.draw(st.integers(0, 2))):
@@ -247,7 +245,7 @@ def _credits(company: _Company, currency: str, types: tuple[str, ...]) -> list[t
 
 def _add_applications(company: _Company) -> None:
     invoices = [chain[0].row for chain in company.book.entity("invoices").values()]
-    for number in range(company.draw(st.integers(0, 6))):
+    for number in range(company.draw(st.integers(1, 7))):
         invoice = company.draw(st.sampled_from(invoices))
         currency = invoice["currency_code"]
         credits = _credits(company, currency, ("receipt", "credit_memo", "journal"))
@@ -255,7 +253,8 @@ def _add_applications(company: _Company) -> None:
             continue
         kind, identifier = company.draw(st.sampled_from(credits))
         credit = company.book.chains[CREDIT_ENTITIES[kind]][(identifier,)][0].row
-        applied_on = company.day()
+        both = max(invoice["invoice_date"], *(credit[name] for name in _DATES if name in credit))
+        applied_on = both + timedelta(days=company.draw(st.sampled_from((0, 0, 1, 20, -30, 45))))
         unit = minor_unit(currency)
         # Amounts that meet something exactly are the ones with edges; the others come from the whole range.
         meets = (invoice["amount"], credit["amount"], min(invoice["amount"], credit["amount"]))

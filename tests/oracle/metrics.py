@@ -184,6 +184,11 @@ class Metrics:
                     first[key] = min(first.get(key, FOREVER), document.date)
         return first
 
+    def reported_months(self) -> list[date]:
+        """From the month of the first entry to the last complete one."""
+        firsts = self.first_months.values()
+        return month_ends(min(firsts), self.book.run_day) if firsts else []
+
     @cached_property
     def sales_flows(self) -> list[Flow]:
         found = []
@@ -393,10 +398,8 @@ class Metrics:
 
     def company_months(self, company_id: str) -> dict[date, Terms]:
         """The terms of a whole company, for every reported month."""
-        firsts = [day for (company, _), day in self.first_months.items() if company == company_id]
-        ends = month_ends(min(firsts), self.book.run_day) if firsts else []
         found = {}
-        for day in ends:
+        for day in self.reported_months():
             customers = self.scopes(company_id, day)[("company", company_id)]
             found[day] = self.terms(company_id, customers, day)
         return found

@@ -85,6 +85,13 @@ select
         when 3 then cast(aged.open_amount * aged.booking_rate as decimal(18, 3))
         else cast(cast(aged.open_amount * aged.booking_rate as decimal(18, 2)) as decimal(18, 3))
     end as company_amount,
+    case
+        when aged.currency_code = policy.reporting_currency then cast(aged.open_amount as decimal(18, 3))
+        when policy.reporting_minor_unit = 0
+            then cast(cast(aged.open_amount * closing.rate as decimal(18, 0)) as decimal(18, 3))
+        when policy.reporting_minor_unit = 3 then cast(aged.open_amount * closing.rate as decimal(18, 3))
+        else cast(cast(aged.open_amount * closing.rate as decimal(18, 2)) as decimal(18, 3))
+    end as group_amount,
     aged.document_date,
     aged.posting_date,
     aged.due_date,
@@ -92,6 +99,12 @@ select
     buckets.aging_bucket,
     aged.open_amount < 0 as is_credit
 from aged
+cross join marts.dim_reporting as policy
+left join marts.fct_exchange_rates as closing
+    on aged.currency_code = closing.from_currency
+    and policy.reporting_currency = closing.to_currency
+    and cast(as_of as date) >= closing.rate_date
+    and cast(as_of as date) < closing.valid_until
 left join marts.dim_aging_buckets as buckets
     on aged.days_past_due >= coalesce(buckets.min_days, -100000)
     and aged.days_past_due <= coalesce(buckets.max_days, 100000);
@@ -107,6 +120,7 @@ select
     aging_bucket,
     sum(open_amount) as open_amount,
     case when count(company_amount) = count(*) then sum(company_amount) end as company_amount,
+    case when count(group_amount) = count(*) then sum(group_amount) end as group_amount,
     sum(case when is_credit then 0 else open_amount end) as debit_amount,
     sum(case when is_credit then open_amount else 0 end) as credit_amount,
     count(*) as item_count

@@ -25,6 +25,7 @@ from cosmos.operators._watcher.state import is_dbt_node_status_skipped, is_dbt_n
 from cosmos.operators.local import DbtLocalBaseOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
+from receivables.company import load_company_config
 from receivables.settings import Settings
 from receivables.transform import NIGHTLY_EXCLUDES, dbt_environment, ensure_manifest
 
@@ -103,7 +104,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
             emit_datasets=False,
         ),
         operator_args={
-            "vars": {"as_of_date": day},
+            "vars": {"as_of_date": day, "amount_scale": load_company_config(settings).amount_scale},
             "env": environment,
             "append_env": True,
             "pool": models_pool,

@@ -30,6 +30,7 @@ import duckdb
 
 from receivables.crash import crash_point
 from receivables.errors import PermanentError, TransientError
+from receivables.quarantine import record_refused
 from receivables.settings import Settings
 from receivables.transform import Progress, ensure_manifest, personal_columns, project_fingerprint
 from receivables.warehouse import reading
@@ -123,6 +124,7 @@ def build_candidate(settings: Settings, day: date, run: str, *, progress: Progre
         TransientError: another process is writing to the warehouse.
     """
     _assert_built_for(settings, day)
+    record_refused(settings, day, run)
     folder = _candidates(settings) / version_name(day, run)
     if folder.exists():
         shutil.rmtree(folder)

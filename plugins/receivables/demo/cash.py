@@ -164,7 +164,7 @@ def _receipt_day(world: World, newest: int) -> int:
     """The day the bank says; some receipts are entered days later."""
     if not world.chance("late_receipt"):
         return world.today
-    return max(world.today - world.rng.randint(1, 6), min(newest, world.today), world.parameters.start)
+    return max(world.today - world.rng.randint(1, 6), newest)
 
 
 def record_receipt(

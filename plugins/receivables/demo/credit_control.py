@@ -35,7 +35,7 @@ def open_dispute(world: World, number: str, amount: int, closes: int, customer_w
         world.rng.choice(DISPUTE_REASONS), None, moment, moment,
     )  # fmt: skip
     details = (dispute, number, invoice.customer, invoice.currency, amount, customer_wins)
-    world.plan(working_day(max(closes, world.today + 1)), "close_dispute", *details)
+    world.plan(working_day(closes), "close_dispute", *details)
 
 
 def close_dispute(

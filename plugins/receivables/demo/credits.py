@@ -47,7 +47,7 @@ def record_credit_note(
     """Issue a credit note; one without an invoice is sometimes dated a few days back."""
     customer, rng = world.customer(index), world.rng
     is_late = invoice is None and world.chance("late_receipt")
-    doc_day = max(world.today - rng.randint(1, 3), world.parameters.start) if is_late else world.today
+    doc_day = world.today - rng.randint(1, 3) if is_late else world.today
     number, moment = world.number("CN", customer.company), world.stamp(customer.company)
     rate = world.rate(currency, customer.company, doc_day)
     tax = tax_within(amount, customer.tax_rate)

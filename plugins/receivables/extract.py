@@ -145,7 +145,7 @@ def _sweep(
 
 
 def _window(config: EntityConfig, day: date, timezone: str, watermark: datetime | None) -> Window:
-    """Up to the end of the business day, from the last load (or the day, if that is earlier) less the overlap."""
+    """Up to the end of the business day; from the last load, or the earlier day, less the overlap."""
     end = day_end(day, timezone)
     if watermark is None or not isinstance(config, SqlEntity) or config.mode == "full":
         return Window(None, end)

@@ -143,8 +143,8 @@ def create_raw(connection: duckdb.DuckDBPyConnection, sources: Iterable[str]) ->
     for entity in ENTITIES.values():
         chosen = ", ".join((*entity.column_names, *_META_NAMES))
         selects = [
-            f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}"
-            for source in names  # noqa: S608 (checked names)
+            f"select '{source}' as _source, {chosen} from raw_{source}.{entity.name}"  # noqa: S608
+            for source in names
         ]
         connection.execute(f"create or replace view raw.{entity.name} as {' union all '.join(selects)}")
 
@@ -438,7 +438,7 @@ class _Load:
     def _report(self, kept: int) -> EntityLoad:
         """Counted from what this run stored, so that a rerun of it reports the same."""
         row = self.connection.execute(
-            "select count(*) filter (where _version = 1),"
+            "select count(*) filter (where _version = 1),"  # noqa: S608
             " count(*) filter (where _version > 1 and not _is_removed),"
             f" count(*) filter (where _is_removed) from {self.table} where _load_id = ?",
             [self.load_id],
@@ -464,8 +464,8 @@ class _Load:
         notes = []
         if kept:
             notes.append(
-                f"{kept} rows that did not arrive were kept, because {self.manifest.unreadable_rows} rows could"
-                " not be read and any of them may be one of these"
+                f"{kept} rows that did not arrive were kept, because {self.manifest.unreadable_rows} rows"
+                " could not be read and any of them may be one of these"
             )
         if self.manifest.columns_added:
             notes.append(f"new columns in the source: {', '.join(self.manifest.columns_added)}")

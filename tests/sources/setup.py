@@ -59,7 +59,8 @@ class Case:
     def refused(self) -> list[tuple[Any, ...]]:
         """(key, reason, location, is_resolved) of everything in quarantine."""
         return self.query(
-            "select key, reason, location, is_resolved from quality.quarantined_rows order by location, reason"
+            "select key, reason, location, is_resolved from quality.quarantined_rows"
+            " order by location, reason"
         )
 
 

@@ -292,7 +292,7 @@ def test_a_load_that_fails_in_one_entity_loads_none(home: Settings, monkeypatch:
 def test_a_warehouse_that_cannot_be_written_says_so(home: Settings) -> None:
     case = invoice_files(home, "1,C1,2026-01-05,10.00,EUR\n")
     home.warehouse.mkdir(parents=True)  # a folder in the file's place: not even root can write it
-    with pytest.raises(PermanentError, match="cannot be opened .* give this user read and write rights"):
+    with pytest.raises(PermanentError, match=r"cannot be opened .* give this user read and write rights"):
         case.run()
 
 

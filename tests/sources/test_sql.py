@@ -376,7 +376,7 @@ def assert_is_secret(secret: str, error: BaseException) -> None:
 
 def test_a_server_that_is_down_is_worth_a_retry(pg: Case, postgres: Postgres) -> None:
     pg.file.write_text(pg.file.read_text().replace(str(postgres.port), str(_free_port())))
-    with pytest.raises(TransientError, match="the server does not answer .*Connection refused") as caught:
+    with pytest.raises(TransientError, match=r"the server does not answer .*Connection refused") as caught:
         pg.extract()
     assert caught.value.exit_code == 75
     assert_is_secret(postgres.password, caught.value)
@@ -434,7 +434,7 @@ def test_a_table_without_rights_says_how_to_grant_them(
     )
     monkeypatch.setenv("ERP_PASSWORD", "r3ader")
     pg.file.write_text(pg.file.read_text().replace("user: erp", "user: reader"))
-    with pytest.raises(PermanentError, match="may not read this .*grant select on"):
+    with pytest.raises(PermanentError, match=r"may not read this .*grant select on"):
         pg.extract()
 
 

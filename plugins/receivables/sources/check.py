@@ -22,8 +22,9 @@ _PROBLEMS = 5
 class EntityReport:
     """One entity: what feeds each canonical column, how many rows were read, and what is wrong with some.
 
-    `columns` maps canonical columns to their origin; `unused` are source columns that feed nothing. `rows` stops
-    at the first batch of a large source: then `is_partial`. `problems` are (location, reason) of refused rows.
+    `columns` maps canonical columns to their origin; `unused` are source columns that feed nothing. `rows`
+    stops at the first batch of a large source: then `is_partial`. `problems` are (location, reason) of the
+    first refused rows.
     """
 
     entity: str

@@ -445,7 +445,7 @@ def load_source(path: Path) -> SourceConfig:
     if not NAME.fullmatch(path.stem):
         raise ConfigError(
             str(path),
-            cause=f"the name '{path.stem}' names tables and folders; it must be lower case letters, digits, _",
+            cause=f"the name '{path.stem}' names tables; it must be lower case letters, digits and _",
             next_step=f"rename the file, e.g. {_good_name(path.stem)}.yml",
         )
     source = read_yaml(path)

@@ -253,8 +253,8 @@ class FilesConnector:
             raise PermanentError(
                 self._what(entity, path),
                 cause="there is no header row",
-                next_step="deliver the file with column names in its first row, or set `skip_rows` to the lines"
-                " above the header",
+                next_step="deliver the file with column names in its first row, or set `skip_rows`"
+                " to the lines above the header",
             )
         twice = sorted({name for name in header if name and header.count(name) > 1})
         if twice:

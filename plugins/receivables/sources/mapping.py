@@ -171,8 +171,8 @@ class ColumnPlan:
                 f"source {self.source.name}, {self.entity.name} ({where})",
                 cause=f"{'; '.join(dict.fromkeys(faults))}."
                 f" The columns there are: {', '.join(names) or 'none'}",
-                next_step=f"correct entities.{self.entity.name}.columns in {self.source.file.name}, or deliver"
-                " the column",
+                next_step=f"correct entities.{self.entity.name}.columns in {self.source.file.name},"
+                " or deliver the column",
             )
 
     def _references(self, available: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -353,7 +353,7 @@ class EntityMapping(ColumnPlan):
                 nullif(concat_ws('; ', {", ".join(reasons)}), '') as _reason
             from final
             order by _i
-        """
+        """  # noqa: S608 (identifiers and literals are quoted)
 
     def _cursor_map(self, available: tuple[str, ...]) -> ColumnMap:
         """The cursor is read like the canonical timestamp that it feeds, if it feeds one."""
@@ -368,7 +368,9 @@ class EntityMapping(ColumnPlan):
         kind, quoted = schema.field(name).type, identifier(name)
         if pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None):
             return f"strftime(cast({quoted} as timestamp), '%Y-%m-%dT%H:%M:%S.%f')"
-        text = f"trim(cast({quoted} as varchar), ' \t\r\n\u00a0\u3000')"
+        text = f"cast({quoted} as varchar)"
+        if _is_text(kind):
+            text = f"trim({quoted}, ' \t\r\n\u00a0\u3000')"
         words = [word for word in self._parsing("nulls") or () if word]
         if words:
             return f"case when {text} in ('', {', '.join(map(literal, words))}) then null else {text} end"
@@ -417,11 +419,7 @@ class EntityMapping(ColumnPlan):
     def _numbers(self, mapping: ColumnMap | None, schema: pa.Schema) -> _Numbers:
         """A typed number of the source has no separators of its own; neither has a constant."""
         is_text = (
-            mapping is not None
-            and mapping.from_ is not None
-            and (
-                pa.types.is_string(kind := schema.field(mapping.from_).type) or pa.types.is_large_string(kind)
-            )
+            mapping is not None and mapping.from_ is not None and _is_text(schema.field(mapping.from_).type)
         )
         if not is_text:
             return _Numbers(".", "")
@@ -552,7 +550,7 @@ class EntityMapping(ColumnPlan):
             )
         if column.name in CURRENCY_COLUMNS:
             reasons.append(
-                f"case when {text} is not null and {text} not in (select code from currencies) then"
+                f"case when {text} is not null and {text} not in (select code from currencies) then"  # noqa: S608
                 f" {shown} || ' is an unknown currency' end"
             )
         if column.type == "amount":
@@ -587,6 +585,10 @@ class EntityMapping(ColumnPlan):
                 ),
             ]
         )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _t(column: Column) -> str:

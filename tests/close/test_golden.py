@@ -9,10 +9,11 @@ from decimal import Decimal
 import pytest
 
 from tests.close.harness import Answers, Built, Company, Edges, Question, asking, load_days, own_id, run_files
-from tests.golden.answers import differences
+from tests.golden.answers import differences, metric_differences
 from tests.golden.scenarios import RUN_DAY, Expected, Scenario, load_scenarios
 
 SCENARIOS = load_scenarios("ageing")
+METRIC_SCENARIOS = load_scenarios("metrics")
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def _group_cells(expected: Expected) -> list[Decimal | None]:
 def warehouses(tmp_path_factory: pytest.TempPathFactory) -> dict[Edges, Built]:
     """One built warehouse per set of buckets, with every scenario that uses them."""
     groups: dict[Edges, list[Company]] = defaultdict(list)
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *METRIC_SCENARIOS):
         groups[_edges(scenario)].append(Company(scenario.book))
     built = {}
     for edges, companies in groups.items():
@@ -99,6 +100,14 @@ def test_the_realised_exchange_agrees_with(scenario: Scenario, opened: dict[Edge
     rows = opened[_edges(scenario)].table("fct_applications")[scenario.name]
     given = {own_id(row["application_id"]): row["realised_exchange_amount"] for row in rows}
     assert given == scenario.realised_exchange
+
+
+@pytest.mark.parametrize("scenario", METRIC_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_metrics_agree_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+    for wanted in scenario.metrics:
+        where = f"month_end_date = '{wanted['month']}' and scope_type = 'company'"
+        (row,) = opened[_edges(scenario)].table(wanted["mart"], where)[scenario.name]
+        assert metric_differences(wanted, row) == [], wanted
 
 
 def _questions(expected: Expected) -> list[Question]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from tests.golden.scenarios import Expected, ExpectedItem
 
@@ -78,3 +80,25 @@ def _compare(found: list[str], what: str, expected: dict[str, Decimal], given: d
     got = {key: amount for key, amount in given.items() if amount}
     if wanted != got:
         found.append(f"{what}: expected {wanted}, got {got}")
+
+
+def metric_differences(wanted: Mapping[str, str], row: Mapping[str, Any]) -> list[str]:
+    """Every figure of a metric row that is not what the scenario says, rounded half up to its decimals."""
+    found = []
+    for column, text in wanted.items():
+        if column in ("mart", "month"):
+            continue
+        shown = _rounded(row[column], text)
+        if shown != text:
+            found.append(f"{column}: expected {text}, got {shown}")
+    return found
+
+
+def _rounded(value: Any, like: str) -> str:
+    if value is None or isinstance(value, str):
+        return "null" if value is None else value
+    places = len(like.partition(".")[2])
+    exact = Fraction(value) if isinstance(value, Fraction | int | Decimal) else Fraction(repr(value))
+    scaled = abs(exact) * 10**places
+    minor = int((scaled * 2 + 1) // 2) * (1 if exact >= 0 else -1)
+    return f"{Decimal(minor).scaleb(-places):.{places}f}"

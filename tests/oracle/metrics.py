@@ -221,10 +221,13 @@ class Metrics:
         return [one for one in self.view.settlements if one.kind == "receipt" and one.start < one.end]
 
     def falling_due(self, first: date, last: date) -> list[Flow]:
-        """Instalments due in the period of invoices in effect at its end, less credit memos dated in it."""
+        """What was sold and fell due in the period, of invoices in effect at its end, less its credit memos.
+
+        Earlier sales that fall due now are part of the opening receivable already.
+        """
         found = []
         for document in self.view.documents.values():
-            if not document.counts_on(last):
+            if not document.counts_on(last) or document.date < first:
                 continue
             due = [(part.due_date, part.amount) for part in document.instalments]
             if document.document_type == "credit_memo":

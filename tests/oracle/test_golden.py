@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
-from tests.golden.answers import Answer, differences
+from tests.golden.answers import Answer, differences, metric_differences
 from tests.golden.scenarios import Expected, Scenario, load_scenarios
 from tests.oracle.book import minor_unit, to_decimal
 from tests.oracle.ledger import Item, open_items
+from tests.oracle.metrics import (
+    Metrics,
+    ar_collection_effectiveness,
+    ar_dso,
+    ar_payment_behaviour,
+    ar_turnover,
+)
 
 SCENARIOS = load_scenarios("ageing")
 
@@ -21,6 +30,25 @@ def test_there_are_enough_scenarios_and_each_is_a_sentence() -> None:
 def test_the_oracle_agrees_with(scenario: Scenario) -> None:
     for expected in scenario.expected:
         assert differences(expected, oracle_answers(scenario, expected)) == [], expected
+
+
+METRIC_SCENARIOS = load_scenarios("metrics")
+
+
+@pytest.mark.parametrize("scenario", METRIC_SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_metrics_agree_with(scenario: Scenario) -> None:
+    months = Metrics(scenario.book).company_months(scenario.name)
+    for wanted in scenario.metrics:
+        row = FORMULAS[wanted["mart"]](months[date.fromisoformat(wanted["month"])])
+        assert metric_differences(wanted, row) == [], wanted
+
+
+FORMULAS = {
+    "ar_dso": ar_dso,
+    "ar_turnover": ar_turnover,
+    "ar_collection_effectiveness": ar_collection_effectiveness,
+    "ar_payment_behaviour": ar_payment_behaviour,
+}
 
 
 def oracle_answers(scenario: Scenario, expected: Expected) -> list[Answer]:

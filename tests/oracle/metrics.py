@@ -194,22 +194,29 @@ class Metrics:
         found = []
         for document in self.view.documents.values():
             if document.document_type in ("invoice", "debit_memo", "credit_memo"):
-                sign = -1 if document.document_type == "credit_memo" else 1
-                found += self._both_ends(document, document.date, document.end, sign * document.amount)
+                found += self._both_ends(document, document.date, document.end, self.booked_sale(document))
         return found
+
+    def booked_sale(self, document: Document) -> Amount:
+        """A sale as the books say it: each instalment in whole minor units of the company currency."""
+        if document.rate is None:
+            return None
+        unit = minor_unit(self.book.config.companies[document.company_id])
+        parts = [part.amount for part in document.instalments] or [-document.amount]
+        booked = [convert(part, document.rate, minor_unit(document.currency), unit) for part in parts]
+        return Fraction(sum(booked), 10**unit)
 
     @cached_property
     def collected_flows(self) -> list[Flow]:
         found = []
         for one in self.cash_applications:
             invoice = self.view.documents[one.invoice]
-            found += self._both_ends(invoice, one.start, one.end, one.amount)
+            found += self._both_ends(invoice, one.start, one.end, self.booked(invoice, one.amount))
         return found
 
-    def _both_ends(self, owner: Document, start: date, end: date, minor: int) -> list[Flow]:
+    def _both_ends(self, owner: Document, start: date, end: date, amount: Amount) -> list[Flow]:
         if end < start:
             return []
-        amount = self.booked(owner, minor)
         flows = [Flow(owner.company_id, owner.customer_id, start, amount)]
         if end != FOREVER:
             taken_back = None if amount is None else -amount

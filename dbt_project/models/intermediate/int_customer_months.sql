@@ -42,7 +42,7 @@ sales as (
         company_id,
         customer_id,
         effective_date,
-        {{ complete_sum('company_amount') }} as net_sales_amount
+        cast({{ complete_sum('booked_amount') }} as decimal(38, 12)) as net_sales_amount
     from entries
     where entry_type in ('invoice', 'debit_memo', 'credit_memo')
     group by company_id, customer_id, effective_date
@@ -168,6 +168,8 @@ falling_due as (
         on {{ month_number(
             "case when items.document_type = 'credit_memo' then items.document_date else items.due_date end"
         ) }} = month_ends.month_number
+        -- Earlier sales that fall due now are in the opening receivable already.
+        and items.document_date >= month_ends.month_start_date
         and items.document_date <= month_ends.month_end_date
         and (items.ended_on is null or items.ended_on > month_ends.month_end_date)
     where

@@ -365,6 +365,7 @@ placed as (
         claims.reason,
         documents.currency_code,
         documents.booking_rate,
+        documents.company_minor_unit,
         claims.instalment_number,
         claims.amount,
         claims.effective_date,
@@ -388,7 +389,8 @@ merged as (
         [
             'ledger_side', 'document_id', 'cause_document_id', 'application_id', 'source_name',
             'company_id', 'customer_id', 'entry_type', 'cause_type', 'event_type', 'reason', 'currency_code',
-            'booking_rate', 'instalment_number', 'amount', 'effective_date', 'restated_date',
+            'booking_rate', 'company_minor_unit', 'instalment_number', 'amount', 'effective_date',
+            'restated_date',
         ],
     ) }}
 

@@ -25,6 +25,7 @@ added as (
         case when island_number = 1 then reason else 'corrected' end as reason,
         currency_code,
         booking_rate,
+        company_minor_unit,
         instalment_number,
         amount,
         effective_date,
@@ -54,6 +55,7 @@ taken_back as (
         'corrected' as reason,
         currency_code,
         booking_rate,
+        company_minor_unit,
         instalment_number,
         {{ money('-amount') }} as amount,
         effective_date,
@@ -96,6 +98,8 @@ identified as (
         amount,
         booking_rate,
         cast({{ converted('amount', 'booking_rate') }} as decimal(38, 12)) as company_amount,
+        -- What the books say: each entry is booked in whole minor units of the company's currency.
+        {{ round_to_minor_unit(converted('amount', 'booking_rate'), 'company_minor_unit') }} as booked_amount,
         effective_date,
         restated_date,
         known_on

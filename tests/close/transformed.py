@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -102,3 +103,83 @@ def _line(entity: str, version: Version) -> str:
 
 def _short(value: Value) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def scaled(book: Book, name: str, factor: int) -> Book:
+    """The same company with every amount `factor` times as large."""
+    amounts = {"amount", "discount_amount"}
+    return mapped(
+        renamed(book, name),
+        name,
+        lambda entity, column, value: value * factor if column in amounts and value is not None else value,
+    )
+
+
+def shifted(book: Book, days: int) -> Book:
+    """The same company, its rates and its run, some days later."""
+    delta = timedelta(days=days)
+
+    def later(value: Value) -> Value:
+        return value + delta if isinstance(value, date) else value
+
+    copy = Book(book.config, book.run_day + delta)
+    for entity, chains in book.chains.items():
+        copy.chains[entity] = {
+            tuple(later(part) for part in key): [
+                Version(
+                    {column: later(value) for column, value in one.row.items()},
+                    later(one.known_on),
+                    one.removed,
+                )
+                for one in chain
+            ]
+            for key, chain in chains.items()
+        }
+    return copy
+
+
+def first_versions(book: Book) -> Book:
+    """The company as if nothing had ever been changed afterwards."""
+    chains = {entity: {key: chain[:1] for key, chain in rows.items()} for entity, rows in book.chains.items()}
+    return Book(book.config, book.run_day, chains)
+
+
+def with_stranger(book: Book, name: str) -> Book:
+    """The company with one more customer, who has an invoice, a payment and a credit memo of their own."""
+    copy = renamed(book, name)
+    day = book.run_day - timedelta(days=100)
+    stranger, invoice = f"{name}.STRANGER", f"{name}.STRANGER-I"
+    currency = copy.config.default_currency
+    common = {"customer_id": stranger, "company_id": name, "currency_code": currency}
+    rows: list[tuple[str, Row]] = [
+        ("customers", {"customer_id": stranger, "customer_name": stranger, "company_id": name}),
+        ("invoices", {**common, "invoice_id": invoice, "invoice_date": day, "amount": Decimal(70)}),
+        (
+            "receipts",
+            {**common, "receipt_id": f"{name}.STRANGER-R", "receipt_date": day, "amount": Decimal(20)},
+        ),
+        (
+            "credit_memos",
+            {
+                **common,
+                "credit_memo_id": f"{name}.STRANGER-C",
+                "credit_memo_date": day,
+                "amount": Decimal(90),
+                "invoice_id": invoice,
+            },
+        ),
+        (
+            "applications",
+            {
+                "application_id": f"{name}.STRANGER-P",
+                "credit_type": "receipt",
+                "credit_id": f"{name}.STRANGER-R",
+                "invoice_id": invoice,
+                "amount": Decimal(15),
+                "applied_on": day,
+            },
+        ),
+    ]
+    for entity, row in rows:
+        copy.add(entity, row, day)
+    return copy

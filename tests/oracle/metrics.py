@@ -1,7 +1,7 @@
 """Month-end metrics of a company, a segment, a customer and the group, recomputed from the documents.
 
 Follows "Metrics" of docs/LEDGER.md. Everything is as known on the day of the run, in exact fractions of the
-company currency (of the reporting currency for the group); nothing is rounded.
+company currency (of the reporting currency for the group); only sales are rounded, as they are booked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 from functools import cached_property
 
-from tests.oracle.book import Book, minor_unit, seen_at
+from tests.oracle.book import Book, convert, minor_unit, seen_at
 from tests.oracle.documents import FOREVER, Document, closing_rate, documents, public_id
 from tests.oracle.formulas import Countback, cei, countback, dso, mean, ratio, turnover, weighted_days
 from tests.oracle.ledger import Item, Settlement, View, fill, own_item_sign

@@ -1,5 +1,7 @@
 """The ageing: by customer for month ends and recent days, by company for every day of history."""
 
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
+
 from __future__ import annotations
 
 import great_expectations.expectations as gxe
@@ -8,8 +10,8 @@ from receivables.checks.suites import MartsScope, Suite, no_rows, rule
 
 MODELS = "data engineering"
 
-# So many days before the day of the run the daily series is compared with the ledger, entry by entry; older days
-# are covered by their month ends.
+# So many days before the day of the run the daily series is compared with the ledger, entry by entry; older
+# days are covered by their month ends.
 RECENT_DAYS = 31
 
 
@@ -21,7 +23,7 @@ def _today(scope: MartsScope) -> Suite:
     grain = ["company_id", "customer_id", "currency_code", "aging_bucket"]
     return Suite(
         name="marts.ar_aging_snapshots",
-        query=f"select * from marts.ar_aging_snapshots where as_of_date = date '{scope.day}'",  # noqa: S608
+        query=f"select * from marts.ar_aging_snapshots where as_of_date = date '{scope.day}'",
         key=tuple(grain),
         rules=(
             rule(
@@ -129,7 +131,8 @@ def _history() -> Suite:
             rule(
                 "no_month_end_is_missing",
                 no_rows("""
-                    select daily.as_of_date, daily.company_id, daily.currency_code, sum(daily.item_count) as items
+                    select daily.as_of_date, daily.company_id, daily.currency_code,
+                        sum(daily.item_count) as items
                     from marts.ar_aging_daily as daily
                     where daily.as_of_date = last_day(daily.as_of_date)
                         and not exists (
@@ -181,8 +184,8 @@ def _daily(scope: MartsScope) -> Suite:
             rule(
                 "no_day_and_no_bucket_is_missing",
                 no_rows("""
-                    select books.company_id, books.currency_code, span.days * buckets.buckets as cells_expected,
-                        books.cells
+                    select books.company_id, books.currency_code, books.cells,
+                        span.days * buckets.buckets as cells_expected
                     from (
                         select company_id, currency_code, count(*) as cells
                         from {batch} group by company_id, currency_code
@@ -234,8 +237,8 @@ def _daily(scope: MartsScope) -> Suite:
                     group by series.as_of_date, series.company_id, series.currency_code, series.open_amount
                     having series.open_amount <> coalesce(sum(entries.amount), 0)
                 """),
-                says=f"At every month end and on each of the last {RECENT_DAYS} days the buckets add up to the"
-                " ledger.",
+                says=f"At every month end and on each of the last {RECENT_DAYS} days the buckets add up to"
+                " the ledger.",
                 severity="critical",
                 note="The series of receivables over time does not follow from the postings.",
                 owner=MODELS,

@@ -1,5 +1,7 @@
 """The ledger and its documents: what every balance is derived from."""
 
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
+
 from __future__ import annotations
 
 import great_expectations.expectations as gxe
@@ -66,7 +68,8 @@ def _entries(scope: MartsScope) -> Suite:
                 """),
                 says="What is open of an item is the sum of its ledger entries.",
                 severity="critical",
-                note="The list of open items and the ledger show different receivables; one of them is wrong.",
+                note="The list of open items and the ledger show different receivables; one of them is"
+                " wrong.",
                 owner=MODELS,
             ),
             rule(
@@ -125,7 +128,8 @@ def _documents() -> Suite:
                 gxe.ExpectColumnValuesToBeBetween(column="amount", min_value=0),
                 says="The amount of a document is not negative; its type gives the sign.",
                 severity="critical",
-                note="An invoice over a negative amount lowers sales and receivables instead of raising them.",
+                note="An invoice over a negative amount lowers sales and receivables instead of raising"
+                " them.",
                 owner=MODELS,
             ),
             rule(

@@ -1,5 +1,7 @@
 """What is open today: the list that collectors work from, and that every balance is the sum of."""
 
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
+
 from __future__ import annotations
 
 import great_expectations.expectations as gxe
@@ -65,8 +67,8 @@ def suites(scope: MartsScope) -> list[Suite]:
                     """),
                     says="No instalment is open with less than nothing.",
                     severity="critical",
-                    note="A payment was counted twice, or more was applied than was billed; the excess belongs in"
-                    " an item of its own.",
+                    note="A payment was counted twice, or more was applied than was billed; the excess"
+                    " belongs in an item of its own.",
                     owner=OWNER,
                 ),
                 rule(
@@ -87,7 +89,8 @@ def suites(scope: MartsScope) -> list[Suite]:
                     "a_credit_is_not_used_beyond_its_amount",
                     no_rows("""
                         select open_item_id, document_type, open_amount, currency_code from {batch}
-                        where document_type in ('receipt', 'credit_memo', 'journal_credit') and open_amount > 0
+                        where document_type in ('receipt', 'credit_memo', 'journal_credit')
+                            and open_amount > 0
                     """),
                     says="No payment or credit is applied beyond its amount.",
                     severity="warning",
@@ -99,7 +102,8 @@ def suites(scope: MartsScope) -> list[Suite]:
                     no_rows("select open_item_id, open_amount from {batch} where open_amount = 0"),
                     says="An item with nothing open is not in the list.",
                     severity="critical",
-                    note="Item counts and averages per item are wrong, and collectors call about paid invoices.",
+                    note="Item counts and averages per item are wrong, and collectors call about paid"
+                    " invoices.",
                     owner=MODELS,
                 ),
                 rule(
@@ -175,7 +179,8 @@ def suites(scope: MartsScope) -> list[Suite]:
                     """),
                     says="Every item could be converted into the company's and the group's currency.",
                     severity="warning",
-                    note="Totals in those currencies are null for the customers concerned, and DSO is not computed.",
+                    note="Totals in those currencies are null for the customers concerned, and DSO is not"
+                    " computed.",
                     owner="treasury",
                 ),
                 rule(

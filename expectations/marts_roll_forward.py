@@ -1,5 +1,7 @@
 """The roll-forward, and the reconciliation with the general ledger: what an auditor asks for first."""
 
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
+
 from __future__ import annotations
 
 import great_expectations.expectations as gxe
@@ -185,7 +187,8 @@ def _reconciliation(scope: MartsScope) -> Suite:
                 says="The newest balance of the general ledger is the sum of the open items, within"
                 f" {GL_TOLERANCE_AMOUNT} or {GL_TOLERANCE_SHARE:.2%}.",
                 severity="warning",
-                note="The sub-ledger does not tie out: a manual journal, a late booking or a missing document.",
+                note="The sub-ledger does not tie out: a manual journal, a late booking or a missing"
+                " document.",
                 owner=OWNER,
             ),
             rule(
@@ -196,8 +199,8 @@ def _reconciliation(scope: MartsScope) -> Suite:
                     group by company_id, currency_code
                     having max(as_of_date) < date '{scope.day}' - {GL_FRESH_DAYS}
                 """),
-                says=f"A company that delivers balances of its general ledger has one of the last {GL_FRESH_DAYS}"
-                " days.",
+                says="A company that delivers balances of its general ledger has one of the last"
+                f" {GL_FRESH_DAYS} days.",
                 severity="warning",
                 note="The tie-out is of an older day than the receivable.",
                 owner=OWNER,

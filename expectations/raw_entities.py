@@ -1,8 +1,11 @@
 """Is what arrived sane? One suite per entity of the source, over the rows that this run brought.
 
-The loader refuses what cannot be typed; a rule here either proves that it did, or names what is typed and still
-not believable. Suites of entities without a new row are left out: a rule on nothing would pass and say nothing.
+The loader refuses what cannot be typed; a rule here either proves that it did, or names what is typed and
+still not believable. Suites of entities without a new row are left out: a rule on nothing would pass and say
+nothing.
 """
+
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
 
 from __future__ import annotations
 
@@ -184,12 +187,13 @@ def _twins(scope: RawScope, entity: Entity) -> list[Rule]:
     if entity.name not in TWINS:
         return []
     columns = TWINS[entity.name]
+    named = ", ".join(f"arrived.{column}" for column in columns)
     same = " and ".join(f"arrived.{column} = twin.{column}" for column in columns)
     return [
         rule(
             "no_document_arrived_twice_under_two_ids",
             no_rows(f"""
-                select arrived._row_key, twin._row_key as same_as, {", ".join(f"arrived.{c}" for c in columns)}
+                select arrived._row_key, twin._row_key as same_as, {named}
                 from {{batch}} as arrived
                 inner join "raw_{scope.source}"."{entity.name}" as twin
                     on {same} and arrived._row_key <> twin._row_key

@@ -1,8 +1,10 @@
 """Did the extract arrive whole? One suite per source, over the loads of this run.
 
-What is judged here is the transport: rows and totals that left the source against rows and totals that arrived,
-and a load against the loads before it. What the rows say is judged in `raw_entities.py`.
+What is judged here is the transport: rows and totals that left the source against rows and totals that
+arrived, and a load against the loads before it. What the rows say is judged in `raw_entities.py`.
 """
+
+# ruff: noqa: S608 - the SQL is made of names of this project and of quoted literals
 
 from __future__ import annotations
 
@@ -49,14 +51,16 @@ def suites(scope: RawScope) -> list[Suite]:
 def _nothing_loaded(scope: RawScope) -> Suite:
     return Suite(
         name=f"raw.{scope.source}.loads",
-        query=f"select * from quality.loads where source = {_quoted(scope.source)} and run = {_quoted(scope.run)}",
+        query=f"select * from quality.loads where source = {_quoted(scope.source)} and run ="
+        f" {_quoted(scope.run)}",
         rules=(
             rule(
                 "the_run_loaded_something",
                 gxe.ExpectTableRowCountToBeBetween(min_value=1),
                 says="The run recorded at least one load.",
                 severity="critical",
-                note="Nothing of the day reached the warehouse; every figure would be yesterday's under today's date.",
+                note="Nothing of the day reached the warehouse; every figure would be yesterday's under"
+                " today's date.",
                 owner=OWNER,
             ),
         ),
@@ -85,7 +89,8 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
             """),
             says="A load counts as many rows, with the same checksum, as its extract wrote.",
             severity="critical",
-            note="Something else was loaded than what left the source; no figure of this source can be trusted.",
+            note="Something else was loaded than what left the source; no figure of this source can be"
+            " trusted.",
             owner=OWNER,
         ),
         rule(
@@ -102,9 +107,11 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
                         and not coalesce(extracts.is_distinct, true)
                     )
             """),
-            says="Every extracted row was stored, recognised as known, refused with a reason, or waits for its day.",
+            says="Every extracted row was stored, recognised as known, refused with a reason, or waits for"
+            " its day.",
             severity="critical",
-            note="Documents got lost between the source and the warehouse; receivables are wrong by their amounts.",
+            note="Documents got lost between the source and the warehouse; receivables are wrong by their"
+            " amounts.",
             owner=OWNER,
         ),
         rule(
@@ -125,7 +132,8 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
         rule(
             "refused_rows_are_in_quarantine",
             no_rows(f"""
-                select loads.entity, loads.load_id, loads.rows_refused, coalesce(held.rows, 0) as rows_in_quarantine
+                select loads.entity, loads.load_id, loads.rows_refused,
+                    coalesce(held.rows, 0) as rows_in_quarantine
                 from {{batch}} as loads
                 left join (
                     select entity, count(*) as rows from quality.quarantined_rows
@@ -146,7 +154,8 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
             """),
             says=f"No load refuses more than {REFUSED_SHARE_CRITICAL:.0%} of its rows.",
             severity="critical",
-            note="So many refusals mean that a mapping or a format changed; what is left is not the day's business.",
+            note="So many refusals mean that a mapping or a format changed; what is left is not the day's"
+            " business.",
             owner=OWNER,
         ),
         rule(
@@ -221,8 +230,8 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
             """),
             says=f"A full extract has at least {VOLUME_SHARE:.0%} of the rows it usually has.",
             severity="critical",
-            note="A document that a full extract no longer names counts as removed: receivables would shrink by"
-            " everything that the extract left out.",
+            note="A document that a full extract no longer names counts as removed: receivables would shrink"
+            " by everything that the extract left out.",
             owner=OWNER,
         ),
         rule(
@@ -233,7 +242,8 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
             """),
             says=f"A load removes at most {REMOVED_SHARE:.0%} of what the source held.",
             severity="warning",
-            note="Removed documents leave receivables without a payment; ask the source whether that was meant.",
+            note="Removed documents leave receivables without a payment; ask the source whether that was"
+            " meant.",
             owner="accounts receivable",
         ),
         rule(
@@ -270,15 +280,16 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
 # Rows with a known fate. What the source recorded after the business day waits; the load counts it in words.
 _COUNTED = (
     "(rows_new + rows_changed + rows_unchanged + rows_refused"
-    " + coalesce(try_cast(regexp_extract(loads.message, '([0-9]+) rows were recorded after', 1) as bigint), 0))"
+    " + coalesce(try_cast(regexp_extract(loads.message, '([0-9]+) rows were recorded after', 1) as bigint),"
+    " 0))"
 )
 
 
 def _extracts(scope: RawScope) -> str:
     """The manifests of the landing folder as rows."""
     rows = [
-        f"select {_quoted(entity)} as entity, {extract.rows} as rows, {_quoted(extract.checksum)} as checksum,"
-        f" {extract.is_distinct} as is_distinct"
+        f"select {_quoted(entity)} as entity, {extract.rows} as rows, {_quoted(extract.checksum)} as"
+        f" checksum, {extract.is_distinct} as is_distinct"
         for entity, extract in scope.extracts.items()
     ]
     nothing = "select '' as entity, 0 as rows, '' as checksum, false as is_distinct where false"

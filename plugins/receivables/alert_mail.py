@@ -1,7 +1,7 @@
 """What an alert mail says, as text and as HTML, in the language of its reader.
 
-Every value that comes from data, a driver or a file name is hostile input here: it is escaped in HTML, and kept to
-one line in the subject and in the text.
+Every value that comes from data, a driver or a file name is hostile input here: it is escaped in HTML, and
+kept to one line in the subject and in the text.
 """
 
 from __future__ import annotations
@@ -180,7 +180,10 @@ def _text_check(check: FailedCheck, say: _Phrases) -> list[str]:
 # HTML: tables and inline styles, because mail programs know little else.
 
 _COLORS = {"critical": "#b42318", "warning": "#93580b", "info": "#187a4a", "recovered": "#187a4a"}
-_FONT = "font-family:-apple-system,'Segoe UI','Noto Sans','Noto Sans CJK SC','PingFang SC','Microsoft YaHei',sans-serif"
+_FONT = (
+    "font-family:-apple-system,'Segoe UI','Noto Sans','Noto Sans CJK SC','PingFang SC',"
+    "'Microsoft YaHei',sans-serif"
+)
 _CELL = "border:1px solid #dbe2ea;padding:5px 9px;text-align:left;vertical-align:top;font-size:13px"
 
 
@@ -216,8 +219,9 @@ def _html_incident(incident: Incident, say: _Phrases) -> str:
     if incident.error:
         parts.append(
             f'<p style="margin:0 0 4px"><b>{escape(say("error"))}</b></p>'
-            '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;background:#f6f8fa;border:1px solid #dbe2ea;'
-            f'padding:8px 10px;margin:0 0 12px;font-size:12px">{escape(incident.error)}</pre>'
+            '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;background:#f6f8fa;'
+            f"border:1px solid #dbe2ea;padding:8px 10px;margin:0 0"
+            f' 12px;font-size:12px">{escape(incident.error)}</pre>'
         )
     parts += [_html_check(check, say) for check in incident.failed_checks]
     if incident.next_step:
@@ -232,8 +236,9 @@ def _html_incident(incident: Incident, say: _Phrases) -> str:
         )
         parts.append(f'<p style="margin:12px 0 2px"><b>{escape(say("where"))}</b></p>{rows}')
     return (
-        f'<div style="background:#fff;border:1px solid #dbe2ea;border-left:5px solid {color};border-radius:4px;'
-        f'padding:16px 18px;margin:0 0 16px">{"".join(parts)}</div>'
+        '<div style="background:#fff;border:1px solid #dbe2ea;'
+        f"border-left:5px solid {color};border-radius:4px;padding:16px 18px;margin:0 0"
+        f' 16px">{"".join(parts)}</div>'
     )
 
 
@@ -257,16 +262,19 @@ def _html_check(check: FailedCheck, say: _Phrases) -> str:
         if value
     )
     page = (
-        f'<div style="margin:4px 0;font-size:13px;overflow-wrap:anywhere">{escape(say("page"))}: {_link(check.page)}</div>'
+        '<div style="margin:4px 0;font-size:13px;overflow-wrap:anywhere">'
+        f"{escape(say('page'))}: {_link(check.page)}</div>"
         if check.page
         else ""
     )
     return (
         '<div style="border-top:1px solid #dbe2ea;padding:10px 0">'
-        f'<div><span style="color:{_COLORS[check.severity]};font-weight:600">{escape(say(check.severity))}</span>'
+        f'<div><span style="color:{_COLORS[check.severity]};font-weight:600">'
+        f"{escape(say(check.severity))}</span>"
         f" · <b>{escape(check.sentence)}</b>"
         f' <code style="color:#5d6b7a;font-size:12px">{escape(name)}</code></div>'
-        f'<div style="margin:2px 0">{" · ".join(facts)}</div>{details}{_html_examples(check, say)}{page}</div>'
+        f'<div style="margin:2px 0">{" · ".join(facts)}</div>'
+        f"{details}{_html_examples(check, say)}{page}</div>"
     )
 
 
@@ -282,8 +290,10 @@ def _html_examples(check: FailedCheck, say: _Phrases) -> str:
         for row in check.examples
     )
     return (
-        f'<div style="margin:8px 0 4px;color:#5d6b7a;font-size:12px">{escape(_examples_title(check, say))}</div>'
-        f'<div style="overflow-x:auto"><table style="border-collapse:collapse"><tr>{head}</tr>{body}</table></div>'
+        '<div style="margin:8px 0 4px;color:#5d6b7a;font-size:12px">'
+        f"{escape(_examples_title(check, say))}</div>"
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
+        f"<tr>{head}</tr>{body}</table></div>"
     )
 
 

@@ -1,11 +1,11 @@
 """Incidents and the mails about them.
 
-A failed check or a broken task writes one JSON file into `settings.incidents`. `send_alerts` puts all open ones
-into one mail, hands it to a transport, and only then moves the files to `incidents/sent/`: a mail server that is
-down delays an alert and never loses it.
+A failed check or a broken task writes one JSON file into `settings.incidents`. `send_alerts` puts all open
+ones into one mail, hands it to a transport, and only then moves the files to `incidents/sent/`: a mail server
+that is down delays an alert and never loses it.
 
-Transports: `mail_airflow.smtp_transport()` sends through Airflow's SMTP connection `smtp_default`; `Outbox` writes
-the mail into a folder. Environment: RECEIVABLES_ALERT_TO (addresses, separated by commas),
+Transports: `mail_airflow.AirflowSmtp` sends through Airflow's SMTP connection `smtp_default`; `Outbox`
+writes the mail into a folder. Environment: RECEIVABLES_ALERT_TO (addresses, separated by commas),
 RECEIVABLES_ALERT_FROM. Passwords live in the Airflow connection only and never reach an incident or a mail.
 """
 
@@ -140,7 +140,7 @@ class Mail:
         message.set_content(self.text, cte="quoted-printable")
         message.add_alternative(self.html, subtype="html", cte="quoted-printable")
         if "".join((self.subject, self.sender, *self.recipients)).isascii():
-            # Folded at 78, a long subject would start on a line of its own, which some programs show as empty.
+            # Folded at 78, a long subject starts on a line of its own; some programs show it as empty.
             message.policy = SMTP.clone(max_line_length=500)
         return message
 
@@ -175,9 +175,9 @@ class Outbox:
         if not Outbox._announced:
             Outbox._announced = True
             logger.warning(
-                "No mail server is configured: alerts are written to %s (open the .html files). To send them, set"
-                " AIRFLOW_CONN_SMTP_DEFAULT (or add the Airflow connection smtp_default), RECEIVABLES_ALERT_TO"
-                " and RECEIVABLES_ALERT_FROM.",
+                "No mail server is configured: alerts are written to %s (open the .html files). To send"
+                " them, set AIRFLOW_CONN_SMTP_DEFAULT (or add the Airflow connection smtp_default),"
+                " RECEIVABLES_ALERT_TO and RECEIVABLES_ALERT_FROM.",
                 self.folder,
             )
         logger.info("alert written to %s", self.folder / f"{name}.html")
@@ -211,7 +211,8 @@ def incident_of_report(
             FailedCheck.of(result, _link(report.pages.get(result.suite))) for result in failures
         ),
         consequence=consequence(settings, report.day, published=not critical),
-        next_step=f"Read the examples below, mend the source or the rule ({owners}), and run {report.day} again.",
+        next_step=f"Read the examples below, mend the source or the rule ({owners}), and run {report.day}"
+        " again.",
         log=log,
         data_docs=_link(report.data_docs),
         runbook=runbook(settings, dag),
@@ -254,7 +255,8 @@ def incident_of_error(
 def consequence(settings: Settings, day: date, *, published: bool) -> str:
     """What readers see now, as one sentence."""
     if published:
-        return f"The marts of {day} can be published; the figures named below need a look before they are relied on."
+        return f"The marts of {day} can be published; the figures named below need a look before they are"
+        " relied on."
     version = current_version(settings)
     if version is None:
         return f"The marts of {day} are not published; nothing is published yet, so readers see nothing."
@@ -281,7 +283,7 @@ def without_secrets(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """A header value: no line break (a name with one could add a header), no control characters, not too long."""
+    """A header value: no line break (a name with one could add a header) or control character, not long."""
     flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return flat if len(flat) <= 180 else f"{flat[:179]}…"
 
@@ -375,7 +377,8 @@ def _recipients(*, required: bool) -> tuple[str, ...]:
         raise ConfigError(
             "alert mail",
             cause="RECEIVABLES_ALERT_TO is not set, so nobody would get it",
-            next_step="set it to the addresses to alert, separated by commas; the incident stays open until then",
+            next_step="set it to the addresses to alert, separated by commas; the incident stays open until"
+            " then",
         )
     return recipients
 

@@ -25,15 +25,15 @@ class AirflowSmtp:
     """Sends through the Airflow connection `connection_id`.
 
     The provider's hook connects, encrypts and logs in, as the connection says (`disable_ssl`, `disable_tls`,
-    `ssl_context`, `timeout`, `retry_limit`, `auth_type` in its extra); its own `send_email_smtp` cannot add a text
-    part to the HTML, so the finished message goes through the hook's open client.
+    `ssl_context`, `timeout`, `retry_limit`, `auth_type` in its extra); its own `send_email_smtp` cannot add a
+    text part to the HTML, so the finished message goes through the hook's open client.
     """
 
     def __init__(self, connection_id: str = CONNECTION_ID) -> None:
         self.connection_id = connection_id
 
     def send(self, mail: Mail) -> None:
-        """See `SmtpTransport.send`. No error carries the login, and a server's own words are cut to one line."""
+        """See `SmtpTransport.send`. No error carries the login or the server's own words about it."""
         from airflow.exceptions import AirflowException
 
         message = mail.message()
@@ -44,7 +44,8 @@ class AirflowSmtp:
             raise PermanentError(
                 f"mail server of the Airflow connection {self.connection_id}",
                 cause=f"it refused the login (code {error.smtp_code})",
-                next_step="correct login and password of the connection; the alert stays open until it is sent",
+                next_step="correct login and password of the connection; the alert stays open until it is"
+                " sent",
             ) from None
         except smtplib.SMTPRecipientsRefused as error:
             codes = sorted({code for code, _ in error.recipients.values()})
@@ -59,22 +60,23 @@ class AirflowSmtp:
             raise kind(
                 f"mail server of the Airflow connection {self.connection_id}",
                 cause=f"it answered with code {error.smtp_code}",
-                next_step="read the mail server's log, correct RECEIVABLES_ALERT_FROM if it refuses the sender;"
-                " the alert stays open until it is sent",
+                next_step="read the mail server's log, correct RECEIVABLES_ALERT_FROM if it refuses the"
+                " sender; the alert stays open until it is sent",
             ) from error
         except smtplib.SMTPNotSupportedError as error:
             raise PermanentError(
                 f"mail server of the Airflow connection {self.connection_id}",
                 cause=f"it does not offer what the connection asks for ({error})",
-                next_step='set "disable_tls": true or remove the login in the connection\'s extra, or switch it on in'
-                " the server; the alert stays open until it is sent",
+                next_step='set "disable_tls": true in the extra of the connection, or remove its login, or'
+                " switch"
+                " it on in the server; the alert stays open until it is sent",
             ) from error
         except (OSError, smtplib.SMTPException, AirflowException) as error:
             raise TransientError(
                 f"mail server of the Airflow connection {self.connection_id}",
                 cause=f"it cannot be reached ({type(error).__name__})",
-                next_step="check host, port, disable_ssl and disable_tls of the connection and that the server runs;"
-                " the alert stays open and is sent by the next attempt",
+                next_step="check host, port, disable_ssl and disable_tls of the connection and that the"
+                " server runs; the alert stays open and is sent by the next attempt",
             ) from error
         if refused:
             logger.warning("the mail server refused %d of the recipients", len(refused))

@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 Status = Literal["running", "done", "failed", "skipped"]
 
-SHOWN_RUNS = 10
-
 
 def record_step(
     target: Settings | duckdb.DuckDBPyConnection,
@@ -54,8 +52,8 @@ def record_step(
     try:
         target.execute("delete from quality.runs where run = ? and step = ?", [run, step])
         target.execute(
-            "insert into quality.runs (run, as_of_date, step, status, message, version, started_at, finished_at)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into quality.runs (run, as_of_date, step, status, message, version, started_at,"
+            " finished_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
             [run, day, step, status, message, version, started, finished],
         )
         target.execute("commit")
@@ -67,9 +65,9 @@ def record_step(
 def status(settings: Settings) -> dict[str, Any]:
     """What `receivables status` shows: plain values, ready for JSON.
 
-    Keys: `published`, `runs` (newest first), `failing_checks` (of the newest run of each suite), `watermarks`,
-    `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a run holds the
-    warehouse, or null before the first run.
+    Keys: `published`, `runs` (newest first), `failing_checks` (of the newest run of each suite),
+    `watermarks`, `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a
+    run holds the warehouse, or null before the first run.
     """
     version = current_version(settings)
     state: dict[str, Any] = {
@@ -120,7 +118,7 @@ def _from_quality(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
 
 
 # A run is as good as its worst step, and its message is that of the first step that failed.
-_RUNS = f"""
+_RUNS = """
 select
     run,
     max(as_of_date) as as_of_date,
@@ -138,7 +136,7 @@ select
 from quality.runs
 group by run
 order by started_at desc
-limit {SHOWN_RUNS}
+limit 10
 """
 
 _FAILING = """
@@ -169,7 +167,9 @@ order by source, entity
 """
 
 _QUARANTINE = """
-select source, entity, reason, count(*) as rows, min(first_seen_on) as first_seen_on, max(last_seen_on) as last_seen_on
+select
+    source, entity, reason, count(*) as rows,
+    min(first_seen_on) as first_seen_on, max(last_seen_on) as last_seen_on
 from quality.quarantined_rows
 where not coalesce(is_resolved, false)
 group by source, entity, reason

@@ -1,4 +1,4 @@
-"""An alert says what a person needs, reaches him once, survives a mail server that is down, and carries no markup."""
+"""An alert says what is needed, comes once, survives a mail server that is down, and carries no markup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ import pytest
 
 from receivables import alerts
 from receivables.alert_mail import render
-from receivables.alerts import FailedCheck, Incident, Mail, Outbox, open_incidents, record_incident, send_alerts
+from receivables.alerts import (
+    FailedCheck,
+    Incident,
+    Mail,
+    Outbox,
+    open_incidents,
+    record_incident,
+    send_alerts,
+)
 from receivables.checks import CheckReport, CheckResult
 from receivables.errors import ConfigError, PermanentError, TransientError
 from receivables.settings import PACKAGE_DIR, Settings
@@ -204,9 +212,7 @@ def test_a_mail_server_that_is_down_loses_no_alert(settings: Settings) -> None:
     assert send_alerts(settings, recorder) == 1
 
 
-def test_without_recipients_the_alert_stays_open(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_recipients_the_alert_stays_open(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RECEIVABLES_ALERT_TO")
     record_incident(settings, incident())
     with pytest.raises(ConfigError, match="RECEIVABLES_ALERT_TO"):

@@ -1,7 +1,7 @@
 """The published tables of a company with five documents, derived from its ledger in plain SQL.
 
-Written against the documented columns, apart from the models: what the rules say about these tables must hold here,
-and break when a test spoils one value.
+Written against the documented columns, apart from the models: what the rules say about these tables must
+hold here, and break when a test spoils one value.
 """
 
 from __future__ import annotations
@@ -46,20 +46,22 @@ select * from (values
 ) as buckets(aging_bucket, min_days, max_days);
 create table marts.dim_companies as select 'A' as company_id, 'CNY' as currency_code;
 create table marts.dim_customers as
-select * from (values ('c1', 'A', 'retail'), ('c2', 'A', 'trade')) as customers(customer_id, company_id, segment);
+select * from (values ('c1', 'A', 'retail'), ('c2', 'A', 'trade'))
+    as customers(customer_id, company_id, segment);
 """
 
 FACTS = f"""
 create temp table items as
-select open_item_id, document_id, document_type, customer_id, currency_code, rate::decimal(18, 8) as rate,
-    document_date::date as document_date, due_date::date as due_date, instalment_number::integer as instalment_number,
-    original_amount::decimal(18, 2) as original_amount
+select open_item_id, document_id, document_type, customer_id, currency_code, rate::decimal(18,8) as rate,
+    document_date::date as document_date, due_date::date as due_date, instalment_number::integer
+    as instalment_number,
+    original_amount::decimal(18,2) as original_amount
 from (values {ITEMS}) as items(open_item_id, document_id, document_type, customer_id, currency_code, rate,
     document_date, due_date, instalment_number, original_amount);
 
 create table marts.fct_ledger_entries as
 select entries.entry_id, entries.open_item_id, items.document_id, entries.application_id, 'A' as company_id,
-    items.customer_id, entries.entry_type, items.currency_code, entries.amount::decimal(18, 2) as amount,
+    items.customer_id, entries.entry_type, items.currency_code, entries.amount::decimal(18,2) as amount,
     entries.effective_date::date as effective_date, entries.effective_date::date as known_on
 from (values {ENTRIES}) as entries(entry_id, open_item_id, application_id, entry_type, amount, effective_date)
 inner join items on entries.open_item_id = items.open_item_id;
@@ -67,7 +69,7 @@ inner join items on entries.open_item_id = items.open_item_id;
 create table marts.fct_documents as
 select document_id, 'A' as company_id, min(customer_id) as customer_id, min(document_type) as document_type,
     min(currency_code) as currency_code, 'CNY' as company_currency_code,
-    abs(sum(original_amount))::decimal(18, 2) as amount, min(rate) as booking_rate,
+    abs(sum(original_amount))::decimal(18,2) as amount, min(rate) as booking_rate,
     min(document_date) as document_date, max(due_date) as due_date
 from items group by document_id;
 
@@ -81,7 +83,8 @@ create temp table days as
 select unnest(range(date '2024-01-10', date '2024-03-30', interval 1 day))::date as as_of_date;
 
 create temp table item_days as
-select days.as_of_date, items.open_item_id, items.customer_id, items.currency_code, sum(entries.amount) as open_amount,
+select days.as_of_date, items.open_item_id, items.customer_id, items.currency_code, sum(entries.amount)
+    as open_amount,
     sum(entries.amount * items.rate) as company_amount, days.as_of_date - items.due_date as days_past_due,
     sum(entries.amount) < 0 as is_credit
 from days
@@ -98,8 +101,8 @@ inner join marts.dim_aging_buckets as buckets
 create table marts.ar_open_items as
 select aged.as_of_date, aged.open_item_id, 'A' as company_id, aged.customer_id, items.document_id,
     items.document_type, items.instalment_number, aged.currency_code, 'CNY' as company_currency_code,
-    'CNY' as group_currency_code, aged.aging_bucket, aged.open_amount::decimal(18, 2) as open_amount,
-    aged.company_amount::decimal(18, 2) as company_amount, aged.company_amount::decimal(18, 2) as group_amount,
+    'CNY' as group_currency_code, aged.aging_bucket, aged.open_amount::decimal(18,2) as open_amount,
+    aged.company_amount::decimal(18,2) as company_amount, aged.company_amount::decimal(18,2) as group_amount,
     items.document_date, items.due_date, aged.days_past_due, aged.is_credit
 from aged inner join items on aged.open_item_id = items.open_item_id
 where aged.as_of_date = date '2024-03-29';
@@ -107,18 +110,18 @@ where aged.as_of_date = date '2024-03-29';
 create table marts.ar_aging_snapshots as
 select as_of_date, 'A' as company_id, customer_id, currency_code, aging_bucket,
     case when as_of_date = last_day(as_of_date) then 'month_end' else 'daily' end as snapshot_type,
-    sum(open_amount)::decimal(18, 2) as open_amount, sum(company_amount)::decimal(18, 2) as company_amount,
-    coalesce(sum(open_amount) filter (where not is_credit), 0)::decimal(18, 2) as debit_amount,
-    coalesce(sum(open_amount) filter (where is_credit), 0)::decimal(18, 2) as credit_amount,
+    sum(open_amount)::decimal(18,2) as open_amount, sum(company_amount)::decimal(18,2) as company_amount,
+    coalesce(sum(open_amount) filter (where not is_credit), 0)::decimal(18,2) as debit_amount,
+    coalesce(sum(open_amount) filter (where is_credit), 0)::decimal(18,2) as credit_amount,
     count(*) as item_count
 from aged group by all;
 
 create table marts.ar_aging_daily as
 select days.as_of_date, 'A' as company_id, books.currency_code, buckets.aging_bucket,
-    coalesce(sum(aged.open_amount), 0)::decimal(18, 2) as open_amount,
-    coalesce(sum(aged.company_amount), 0)::decimal(18, 2) as company_amount,
-    coalesce(sum(aged.open_amount) filter (where not is_credit), 0)::decimal(18, 2) as debit_amount,
-    coalesce(sum(aged.open_amount) filter (where is_credit), 0)::decimal(18, 2) as credit_amount,
+    coalesce(sum(aged.open_amount), 0)::decimal(18,2) as open_amount,
+    coalesce(sum(aged.company_amount), 0)::decimal(18,2) as company_amount,
+    coalesce(sum(aged.open_amount) filter (where not is_credit), 0)::decimal(18,2) as debit_amount,
+    coalesce(sum(aged.open_amount) filter (where is_credit), 0)::decimal(18,2) as credit_amount,
     count(aged.open_item_id) as item_count
 from days
 cross join (select distinct currency_code from items) as books
@@ -130,28 +133,36 @@ group by all;
 
 MONTHS = """
 create temp table closings as
-select as_of_date as month_end_date, currency_code, sum(open_amount) as closing_amount from marts.ar_aging_daily
+select as_of_date as month_end_date, currency_code, sum(open_amount) as closing_amount
+    from marts.ar_aging_daily
 where as_of_date = last_day(as_of_date) group by all;
 
 create table marts.ar_roll_forward as
-select month_end_date, 'A' as company_id, currency_code, opening_amount::decimal(18, 2) as opening_amount,
-    invoices_amount, credit_memos_amount, receipts_amount, 0::decimal(18, 2) as discounts_amount,
-    0::decimal(18, 2) as write_offs_amount, 0::decimal(18, 2) as refunds_amount, 0::decimal(18, 2) as journals_amount,
-    0::decimal(18, 2) as reversals_amount, transfers_amount, 0::decimal(18, 2) as exchange_amount,
-    closing_amount::decimal(18, 2) as closing_amount,
-    (closing_amount - opening_amount - invoices_amount + credit_memos_amount + receipts_amount - transfers_amount)
-        ::decimal(18, 2) as difference_amount
+select month_end_date, 'A' as company_id, currency_code, opening_amount::decimal(18,2) as opening_amount,
+    invoices_amount, credit_memos_amount, receipts_amount, 0::decimal(18,2) as discounts_amount,
+    0::decimal(18,2) as write_offs_amount, 0::decimal(18,2) as refunds_amount, 0::decimal(18,2)
+    as journals_amount,
+    0::decimal(18,2) as reversals_amount, transfers_amount, 0::decimal(18,2) as exchange_amount,
+    closing_amount::decimal(18,2) as closing_amount,
+    (closing_amount - opening_amount - invoices_amount + credit_memos_amount + receipts_amount -
+    transfers_amount)
+        ::decimal(18,2) as difference_amount
 from (
     select closings.*,
-        lag(closing_amount, 1, 0) over (partition by closings.currency_code order by month_end_date) as opening_amount,
-        coalesce(sum(entries.amount) filter (where entry_type = 'invoice'), 0)::decimal(18, 2) as invoices_amount,
-        coalesce(-sum(entries.amount) filter (where entry_type = 'credit_memo'), 0)::decimal(18, 2)
+        lag(closing_amount, 1, 0) over (partition by closings.currency_code order by month_end_date)
+        as opening_amount,
+        coalesce(sum(entries.amount) filter (where entry_type = 'invoice'), 0)::decimal(18,2)
+        as invoices_amount,
+        coalesce(-sum(entries.amount) filter (where entry_type = 'credit_memo'), 0)::decimal(18,2)
             as credit_memos_amount,
-        coalesce(-sum(entries.amount) filter (where entry_type = 'receipt'), 0)::decimal(18, 2) as receipts_amount,
-        coalesce(sum(entries.amount) filter (where entry_type = 'application'), 0)::decimal(18, 2) as transfers_amount
+        coalesce(-sum(entries.amount) filter (where entry_type = 'receipt'), 0)::decimal(18,2)
+        as receipts_amount,
+        coalesce(sum(entries.amount) filter (where entry_type = 'application'), 0)::decimal(18,2)
+        as transfers_amount
     from closings
     left join marts.fct_ledger_entries as entries
-        on closings.currency_code = entries.currency_code and last_day(entries.effective_date) = month_end_date
+        on closings.currency_code = entries.currency_code
+        and last_day(entries.effective_date) = month_end_date
     group by closings.month_end_date, closings.currency_code, closings.closing_amount
 ) as months;
 
@@ -160,8 +171,8 @@ select as_of_date, 'A' as company_id, 'CNY' as currency_code, amount as ledger_a
     amount as buckets_amount, gl_amount, gl_amount - amount as difference_amount,
     case when gl_amount is null then 'no_gl_balance' else 'reconciled' end as status, null::varchar as reason
 from (
-    select as_of_date, sum(company_amount)::decimal(18, 2) as amount,
-        case when as_of_date = date '2024-03-29' then sum(company_amount)::decimal(18, 2) end as gl_amount
+    select as_of_date, sum(company_amount)::decimal(18,2) as amount,
+        case when as_of_date = date '2024-03-29' then sum(company_amount)::decimal(18,2) end as gl_amount
     from marts.ar_aging_daily
     where as_of_date = last_day(as_of_date) or as_of_date = date '2024-03-29'
     group by as_of_date
@@ -188,8 +199,10 @@ from (select distinct month_end_date from closings) as months
 cross join marts.dim_customers as customers;
 
 create temp table scope_months as
-select *, coalesce(lag(ar) over (partition by scope_type, scope_id order by month_end_date), 0) as opening from (
-    select month_end_date, 'A' as company_id, 'customer' as scope_type, customer_id as scope_id, ar, not_due, net_sales
+select *, coalesce(lag(ar) over (partition by scope_type, scope_id order by month_end_date), 0) as opening
+    from (
+    select month_end_date, 'A' as company_id, 'customer' as scope_type, customer_id as scope_id, ar, not_due,
+    net_sales
     from customer_months
     union all
     select month_end_date, 'A', 'segment', segment, sum(ar), sum(not_due), sum(net_sales)
@@ -203,9 +216,10 @@ select *, coalesce(lag(ar) over (partition by scope_type, scope_id order by mont
 ) as scopes;
 
 create table marts.ar_dso as
-select month_end_date, company_id, scope_type, scope_id, case when signed is not null then greatest(signed, 0) end as dso, signed as dso_signed,
-    best as best_possible_dso, signed - best as average_days_delinquent, ar::decimal(18, 2) as ar_amount,
-    not_due::decimal(18, 2) as not_due_amount, net_sales::decimal(18, 2) as net_sales_amount,
+select month_end_date, company_id, scope_type, scope_id,
+    case when signed is not null then greatest(signed, 0) end as dso, signed as dso_signed,
+    best as best_possible_dso, signed - best as average_days_delinquent, ar::decimal(18,2) as ar_amount,
+    not_due::decimal(18,2) as not_due_amount, net_sales::decimal(18,2) as net_sales_amount,
     case
         when net_sales <= 0 then 'no_sales_in_period'
         when ar < 0 then 'credit_balance'
@@ -223,22 +237,24 @@ select month_end_date, company_id, scope_type, scope_id,
         when net_sales <= 0 then 0
         when opening + ar > 0 then net_sales::double / ((opening + ar)::double / 2)
     end as turnover,
-    net_sales::decimal(18, 2) as net_sales_amount, opening::decimal(18, 2) as opening_ar_amount,
-    ar::decimal(18, 2) as closing_ar_amount,
-    case when net_sales <= 0 then 'no_sales_in_period' when opening + ar <= 0 then 'no_receivables' end as flag
+    net_sales::decimal(18,2) as net_sales_amount, opening::decimal(18,2) as opening_ar_amount,
+    ar::decimal(18,2) as closing_ar_amount,
+    case when net_sales <= 0 then 'no_sales_in_period' when opening + ar <= 0 then 'no_receivables' end
+    as flag
 from scope_months;
 
 create table marts.ar_collection_effectiveness as
 select month_end_date, company_id, scope_type, scope_id,
     (opening + net_sales - ar)::double / nullif((opening + net_sales - not_due)::double, 0) * 100 as cei,
-    0.5::double as overdue_item_rate, 400::decimal(18, 2) as collected_amount,
-    opening::decimal(18, 2) as opening_ar_amount, ar::decimal(18, 2) as closing_ar_amount,
-    not_due::decimal(18, 2) as closing_not_due_amount, net_sales::decimal(18, 2) as net_sales_amount,
+    0.5::double as overdue_item_rate, 400::decimal(18,2) as collected_amount,
+    opening::decimal(18,2) as opening_ar_amount, ar::decimal(18,2) as closing_ar_amount,
+    not_due::decimal(18,2) as closing_not_due_amount, net_sales::decimal(18,2) as net_sales_amount,
     case when opening + net_sales - not_due = 0 then 'nothing_was_collectible' end as flag
 from scope_months;
 
 create table marts.ar_payment_behaviour as
-select month_end_date, company_id, scope_type, scope_id, 41::double as days_to_pay, 41::double as days_to_pay_weighted,
+select month_end_date, company_id, scope_type, scope_id, 41::double as days_to_pay, 41::double
+    as days_to_pay_weighted,
     0.5::double as late_share, 2::bigint as settled_invoice_count
 from scope_months;
 """

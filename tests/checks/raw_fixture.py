@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ DATES = {
 }
 BEFORE = date(2024, 3, 1)
 AMOUNT = Decimal("100.25")
+# The warehouse keeps UTC without saying so.
+LOADED_AT = datetime(2024, 3, 29, 1, tzinfo=UTC).replace(tzinfo=None)
 CHECKSUM = "9d5e"
 
 
@@ -51,7 +53,7 @@ def build(path: Path) -> Path:
                 BEFORE,
                 DAY,
                 load_id(entity.name),
-                datetime(2024, 3, 29, 1),
+                LOADED_AT,
             ]
             marks = ", ".join("?" for _ in (*values, *meta))
             connection.execute(f"insert into raw_{SOURCE}.{entity.name} values ({marks})", [*values, *meta])
@@ -72,10 +74,10 @@ def _create(connection: duckdb.DuckDBPyConnection, entity: Entity) -> None:
 def _record_load(
     connection: duckdb.DuckDBPyConnection, entity: Entity, *, run: str, day: date, rows: int
 ) -> None:
-    at = datetime(day.year, day.month, day.day, 1)
+    at = LOADED_AT.replace(day=day.day)
     connection.execute(
-        "insert into quality.loads values (?, ?, ?, ?, ?, 'full', ?, ?, 0, 0, 0, 0, ?, null, null, '1', ?, ?, ?,"
-        " 'loaded', null)",
+        "insert into quality.loads values (?, ?, ?, ?, ?, 'full', ?, ?, 0, 0, 0, 0, ?, null, null, '1', ?,"
+        " ?, ?, 'loaded', null)",
         [
             *(SOURCE, entity.name, run, load_id(entity.name, run), day, rows, rows),
             *(json.dumps(_totals(entity)), CHECKSUM, at, at),
@@ -96,7 +98,7 @@ def _value(entity: Entity, column: Column, number: int) -> Any:
         case "date":
             return DATES.get(column.name, BEFORE) + timedelta(days=number)
         case "timestamp":
-            return datetime(2024, 3, 1, 12)
+            return LOADED_AT
         case "amount":
             return AMOUNT + number if column.name != "tax_amount" else Decimal("10.25")
         case "rate":

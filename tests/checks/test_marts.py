@@ -39,7 +39,9 @@ def suites(previous: dict[str, int] | None = None) -> list[Suite]:
     return runner.load_suites(ROOT / "expectations", "marts", scope)
 
 
-def check(database: Path, *, only: str = "", previous: dict[str, int] | None = None) -> dict[str, CheckResult]:
+def check(
+    database: Path, *, only: str = "", previous: dict[str, int] | None = None
+) -> dict[str, CheckResult]:
     """The failed results of all rules, or of the one named `only` (table.rule)."""
     chosen = [
         replace(suite, rules=rules)
@@ -71,7 +73,9 @@ DOCUMENT = "update marts.fct_documents set {} where document_id = 'inv1'"
 CELL = "update marts.ar_aging_snapshots set {} where as_of_date = date '2024-03-29' and customer_id = 'c2'"
 DAILY = "update marts.ar_aging_daily set {} where as_of_date = date '2024-03-20' and aging_bucket = '31-60'"
 MONTH = "where month_end_date = date '2024-02-29' and scope_type = 'company'"
-ROLL = "update marts.ar_roll_forward set {} where month_end_date = date '2024-02-29' and currency_code = 'CNY'"
+ROLL = (
+    "update marts.ar_roll_forward set {} where month_end_date = date '2024-02-29' and currency_code = 'CNY'"
+)
 GL = "update marts.ar_reconciliation set {} where as_of_date = date '2024-03-29'"
 
 
@@ -101,8 +105,9 @@ def faults() -> Iterator[tuple[str, str]]:
     yield items + "a_rate_was_found", ITEM.format("group_amount = null")
     yield (
         items + "no_item_dominates",
-        "insert into marts.ar_open_items select * exclude (i) replace ('x' || i as open_item_id, if(i = 0, 99999, 0) as company_amount)"
-        " from marts.ar_open_items, range(20) as many(i) where open_item_id = 'r2'",
+        "insert into marts.ar_open_items select * exclude (i) replace ('x' || i as open_item_id, if(i = 0,"
+        " 99999, 0) as company_amount) from marts.ar_open_items, range(20) as many(i) where open_item_id ="
+        " 'r2'",
     )
     yield items + "the_list_has_not_collapsed", "delete from marts.ar_open_items where currency_code = 'CNY'"
 
@@ -123,27 +128,37 @@ def faults() -> Iterator[tuple[str, str]]:
     yield documents + "every_document_has_a_booking_rate", DOCUMENT.format("booking_rate = null")
     yield documents + "a_document_falls_due_after_its_date", DOCUMENT.format("due_date = date '2024-01-09'")
 
-    yield "ar_aging_snapshots.a_cell_appears_once", (
-        "insert into marts.ar_aging_snapshots select * from marts.ar_aging_snapshots"
-        " where as_of_date = date '2024-03-29' limit 1"
+    yield (
+        "ar_aging_snapshots.a_cell_appears_once",
+        (
+            "insert into marts.ar_aging_snapshots select * from marts.ar_aging_snapshots"
+            " where as_of_date = date '2024-03-29' limit 1"
+        ),
     )
-    yield "ar_aging_snapshots.buckets_add_up_to_the_open_items", CELL.format("open_amount = open_amount + 0.01")
+    yield (
+        "ar_aging_snapshots.buckets_add_up_to_the_open_items",
+        CELL.format("open_amount = open_amount + 0.01"),
+    )
     history = "ar_aging_snapshots.history."
     yield history + "debits_and_credits_add_up", CELL.format("credit_amount = credit_amount - 0.01")
     yield history + "the_bucket_is_known", CELL.format("aging_bucket = '1-31'")
-    yield history + "customers_add_up_to_the_company", (
-        "delete from marts.ar_aging_snapshots where as_of_date = date '2024-02-29' and customer_id = 'c2'"
+    yield (
+        history + "customers_add_up_to_the_company",
+        ("delete from marts.ar_aging_snapshots where as_of_date = date '2024-02-29' and customer_id = 'c2'"),
     )
-    yield history + "no_month_end_is_missing", (
-        "delete from marts.ar_aging_snapshots where as_of_date = date '2024-02-29'"
+    yield (
+        history + "no_month_end_is_missing",
+        ("delete from marts.ar_aging_snapshots where as_of_date = date '2024-02-29'"),
     )
     daily = "ar_aging_daily."
     yield daily + "a_cell_appears_once", twice("ar_aging_daily")
-    yield daily + "the_series_ends_on_the_day", (
-        "delete from marts.ar_aging_daily where as_of_date = date '2024-03-29'"
+    yield (
+        daily + "the_series_ends_on_the_day",
+        ("delete from marts.ar_aging_daily where as_of_date = date '2024-03-29'"),
     )
-    yield daily + "no_day_and_no_bucket_is_missing", (
-        "delete from marts.ar_aging_daily where as_of_date = date '2024-02-12'"
+    yield (
+        daily + "no_day_and_no_bucket_is_missing",
+        ("delete from marts.ar_aging_daily where as_of_date = date '2024-02-12'"),
     )
     yield daily + "debits_and_credits_add_up", DAILY.format("debit_amount = debit_amount + 1")
     yield daily + "every_day_is_the_sum_of_the_ledger", DAILY.format("open_amount = open_amount + 1")
@@ -153,10 +168,14 @@ def faults() -> Iterator[tuple[str, str]]:
     yield roll + "every_month_closes_to_zero", ROLL.format("difference_amount = 0.01")
     yield roll + "the_difference_is_what_the_columns_say", ROLL.format("write_offs_amount = 0.01")
     yield roll + "a_month_opens_as_the_last_one_closed", ROLL.format("opening_amount = opening_amount - 0.01")
-    yield roll + "no_month_is_missing", (
-        "delete from marts.ar_roll_forward where month_end_date = date '2024-02-29'"
+    yield (
+        roll + "no_month_is_missing",
+        ("delete from marts.ar_roll_forward where month_end_date = date '2024-02-29'"),
     )
-    yield roll + "closing_is_the_ageing_of_the_month_end", ROLL.format("closing_amount = closing_amount + 0.01")
+    yield (
+        roll + "closing_is_the_ageing_of_the_month_end",
+        ROLL.format("closing_amount = closing_amount + 0.01"),
+    )
 
     tie_out = "ar_reconciliation."
     yield tie_out + "a_day_appears_once", twice("ar_reconciliation")
@@ -175,7 +194,10 @@ def faults() -> Iterator[tuple[str, str]]:
     yield from metric_faults()
 
     yield "tables.every_public_table_is_there", "drop table marts.fct_promises"
-    yield "tables.no_table_has_lost_most_of_its_rows", "create or replace table marts.ar_dso as select 1 as id"
+    yield (
+        "tables.no_table_has_lost_most_of_its_rows",
+        "create or replace table marts.ar_dso as select 1 as id",
+    )
     yield (
         "tables.the_past_only_grows",
         "create or replace table marts.fct_ledger_entries as select * from marts.fct_ledger_entries limit 8",
@@ -218,7 +240,10 @@ def metric_faults() -> Iterator[tuple[str, str]]:
     yield f"{cei}.the_flag_is_known", month(cei, "flag = 'unknown'")
     yield f"{cei}.a_missing_value_has_its_reason", month(cei, "cei = null")
     yield f"{cei}.the_index_follows_from_its_parts", month(cei, "cei = cei / 100")
-    yield f"{cei}.closing_is_the_receivable_of_dso", month(cei, "closing_ar_amount = closing_ar_amount + 0.01")
+    yield (
+        f"{cei}.closing_is_the_receivable_of_dso",
+        month(cei, "closing_ar_amount = closing_ar_amount + 0.01"),
+    )
     yield f"{cei}.overdue_items_are_a_share", month(cei, "overdue_item_rate = 1.01")
     yield f"{cei}.collections_are_not_negative", month(cei, "collected_amount = -0.01")
 
@@ -274,7 +299,9 @@ def test_the_published_version_of_a_later_day_is_not_compared(tmp_path: Path) ->
         "as_of_date": "2024-04-01",
         "run": "x",
         "published_at": "2024-04-02T00:00:00+00:00",
-        "files": {"receivables.duckdb": {"tables": {"marts.ar_dso": {"rows": 7}, "quality.runs": {"rows": 1}}}},
+        "files": {
+            "receivables.duckdb": {"tables": {"marts.ar_dso": {"rows": 7}, "quality.runs": {"rows": 1}}}
+        },
     }
     (version / "manifest.json").write_text(json.dumps(facts))
     (settings.published / "current").symlink_to(version)

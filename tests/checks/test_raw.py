@@ -207,9 +207,7 @@ def test_a_planted_fault_is_found(broken: str, statements: tuple[str, ...], data
 
 def test_every_raw_rule_has_a_planted_fault(database: Path) -> None:
     nothing_loaded = {"loads.the_run_loaded_something"}
-    rules = {
-        short(suite.name, rule.name) for suite in suites_of(database) for rule in suite.rules
-    }
+    rules = {short(suite.name, rule.name) for suite in suites_of(database) for rule in suite.rules}
     assert rules | nothing_loaded == {broken for broken, _ in FAULTS}
 
 

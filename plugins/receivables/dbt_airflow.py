@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import get_parsing_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cosmos.airflow.task_group import DbtTaskGroup
 from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
@@ -79,7 +80,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
         group_id=group_id,
         project_config=ProjectConfig(
             dbt_project_path=settings.dbt_project,
-            manifest_path=ensure_manifest(settings),
+            manifest_path=_manifest(settings),
             project_name="receivables",
             install_dbt_deps=False,
         ),
@@ -120,6 +121,13 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
         elif isinstance(task, DbtConsumerWatcherSensor):
             task.__class__ = DbtModel
     return group
+
+
+def _manifest(settings: Settings) -> Path:
+    """The DAG processor follows the dbt project; a task takes what its DAG was drawn from."""
+    drawn_from = settings.dbt_manifest
+    is_task = get_parsing_context().task_id is not None
+    return drawn_from if is_task and drawn_from.exists() else ensure_manifest(settings)
 
 
 def keep_results(project_dir: str, **_: Any) -> None:

@@ -7,6 +7,7 @@ started is stopped again, also when this one is killed.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import logging
 import os
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 USER = "admin"
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
-# Each task is a fork of the scheduler: what that has imported costs the tasks nothing, instead of seconds each.
+# Each task is a fork of the scheduler: what that has imported costs the task nothing, instead of seconds.
 PRELOADED = (
     "airflow.sdk.execution_time.task_runner",
     "dbt.cli.main",
@@ -194,6 +195,26 @@ class RunningAirflow:
                 cause=f"does not answer ({error})",
                 next_step=f"read {self.log_file('api-server')}",
             ) from error
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Keep a second Airflow out of the same home folder. The lock ends with its process.
+
+    Raises:
+        TransientError: one is running already.
+    """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "airflow.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TransientError(
+                f"home folder {settings.home}",
+                cause="an Airflow is running in it already",
+                next_step="stop that one (Ctrl-C), or use another folder: RECEIVABLES_HOME",
+            ) from error
+        yield
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -160,10 +160,9 @@ def backfill(
     first: date,
     last: date,
     *,
-    progress: Callable[[date], Progress] | None = None,
-    on_day: Callable[[DayReport], None] | None = None,
-) -> list[DayReport]:
-    """Run every day from `first` to `last`, the oldest first; stops at the first day that fails.
+    progress: Callable[[date], AbstractContextManager[Progress]] = lambda _: nullcontext(_silent),
+) -> Iterator[DayReport]:
+    """Run every day from `first` to `last`, the oldest first; ends with the error of the first that fails.
 
     Continue it by calling it again from the day that failed: the days before are already published.
     """
@@ -173,14 +172,11 @@ def backfill(
             cause="the last day is before the first",
             next_step="give the older day first: receivables backfill FROM TO",
         )
-    reports = []
     for offset in range((last - first).days + 1):
         day = first + timedelta(days=offset)
-        report = run_day(settings, day, progress=progress(day) if progress else None)
-        reports.append(report)
-        if on_day:
-            on_day(report)
-    return reports
+        with progress(day) as tell:
+            report = run_day(settings, day, progress=tell)
+        yield report
 
 
 def _extract_all(
@@ -243,6 +239,10 @@ def _only_run(settings: Settings) -> Iterator[None]:
                 next_step="wait for it (receivables status), then start this one again",
             ) from error
         yield
+
+
+def _silent(step: str, what: str, done: int, total: int) -> None:
+    """A progress callback for nobody."""
 
 
 def _named(progress: Progress | None, step: str) -> Callable[[str, int, int], None] | None:

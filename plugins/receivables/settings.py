@@ -84,6 +84,11 @@ class Settings:
         return self.home / "dbt" / "target"
 
     @property
+    def dbt_manifest(self) -> Path:
+        """The dbt project as it was last parsed: which models there are, and what they say about columns."""
+        return self.home / "dbt" / "parsed" / "manifest.json"
+
+    @property
     def dbt_logs(self) -> Path:
         return self.home / "dbt" / "logs"
 

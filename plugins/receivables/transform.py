@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,12 +156,13 @@ def ensure_manifest(settings: Settings) -> Path:
 
     Needs no warehouse: the DAG files read the models and their order from it.
     """
-    folder = settings.home / "dbt" / "parsed"
-    with _fresh(settings, folder, "manifest.json") as stale:
+    manifest = settings.dbt_manifest
+    work = manifest.parent / "work"
+    with _fresh(settings, manifest) as stale:
         if stale:
-            _must(settings, ["parse", "--target-path", str(folder / "work")], "dbt parse")
-            (folder / "work" / "manifest.json").replace(folder / "manifest.json")
-    return folder / "manifest.json"
+            _must(settings, ["parse", "--target-path", str(work)], "dbt parse")
+            (work / manifest.name).replace(manifest)
+    return manifest
 
 
 def ensure_docs(settings: Settings) -> Path:
@@ -168,13 +170,16 @@ def ensure_docs(settings: Settings) -> Path:
 
     The catalogue is left empty: reading it would take the warehouse from its one writer.
     """
-    folder = settings.home / "dbt" / "docs"
-    with _fresh(settings, folder, "index.html") as stale:
+    page = settings.home / "dbt" / "docs" / "index.html"
+    work = page.parent / "work"
+    with _fresh(settings, page) as stale:
         if stale:
+            work.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ensure_manifest(settings), work / "manifest.json")
             arguments = ["docs", "generate", "--static", "--empty-catalog", "--no-compile"]
-            _must(settings, [*arguments, "--target-path", str(folder / "work")], "dbt docs")
-            (folder / "work" / "static_index.html").replace(folder / "index.html")
-    return folder / "index.html"
+            _must(settings, [*arguments, "--target-path", str(work)], "dbt docs")
+            (work / "static_index.html").replace(page)
+    return page
 
 
 def personal_columns(manifest: Path) -> dict[str, frozenset[str]]:
@@ -209,13 +214,13 @@ def project_fingerprint(settings: Settings) -> str:
 
 
 @contextmanager
-def _fresh(settings: Settings, folder: Path, product: str) -> Iterator[bool]:
+def _fresh(settings: Settings, product: Path) -> Iterator[bool]:
     """Yield whether `product` must be made again; one process makes it, others wait for it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    product.parent.mkdir(parents=True, exist_ok=True)
+    with (product.parent / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        stamp, fingerprint = folder / f"{product}.made_from", project_fingerprint(settings)
-        made = stamp.exists() and stamp.read_text() == fingerprint and (folder / product).exists()
+        stamp, fingerprint = product.with_name(f"{product.name}.made_from"), project_fingerprint(settings)
+        made = stamp.exists() and stamp.read_text() == fingerprint and product.exists()
         yield not made
         stamp.write_text(fingerprint)
 
@@ -275,7 +280,7 @@ def _handle_line(line: str, errors: deque[str], progress: Progress | None) -> No
         return
     info, data = event.get("info", {}), event.get("data", {})
     if info.get("level") == "error":
-        errors.append(str(info.get("msg", "")).strip())
+        errors.append(str(info.get("msg", "")).partition("\nTraceback")[0].strip())
     if progress and info.get("name") in {"LogModelResult", "LogTestResult", "LogSeedResult"}:
         node = data.get("node_info", {}).get("node_name", "")
         progress(node, int(data.get("index") or 0), int(data.get("total") or data.get("num_models") or 0))

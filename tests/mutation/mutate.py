@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+# The models to change: those of another checkout when RECEIVABLES_ROOT names one.
+BASE = Path(os.environ.get("RECEIVABLES_ROOT", PROJECT))
 MODELS = Path("dbt_project/models/intermediate")
 AT_ONCE = 2
 
@@ -155,7 +157,7 @@ def main() -> int:
 
 
 def _verdict(mutation: Mutation) -> str:
-    text = (PROJECT / MODELS / f"{mutation.model}.sql").read_text(encoding="utf-8")
+    text = (BASE / MODELS / f"{mutation.model}.sql").read_text(encoding="utf-8")
     if mutation.old not in text:
         return f"STALE     {mutation.title}: the model no longer says this"
     found = _probe(mutation)
@@ -188,7 +190,7 @@ def _copy(mutation: Mutation | None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         root = Path(folder)
         ignored = shutil.ignore_patterns("target", "logs", "dbt_packages")
-        shutil.copytree(PROJECT / "dbt_project", root / "dbt_project", ignore=ignored)
+        shutil.copytree(BASE / "dbt_project", root / "dbt_project", ignore=ignored)
         if mutation:
             path = root / MODELS / f"{mutation.model}.sql"
             text = path.read_text(encoding="utf-8")

@@ -84,9 +84,9 @@ def life(chain: list[Version], known_at: date) -> tuple[Row, date, date] | None:
 
 
 def _end(ended: list[Version]) -> date:
-    """The day that the newest void names, else the day on which the first end was noticed."""
-    named = [version.row["voided_on"] for version in ended if version.row.get("voided_on")]
-    return named[-1] if named else ended[0].known_on
+    """The day that the newest end names itself, else the earliest of all ends."""
+    own_day = ended[-1].row.get("voided_on")
+    return own_day or min(version.row.get("voided_on") or version.known_on for version in ended)
 
 
 def documents(book: Book, known_at: date) -> dict[DocumentKey, Document]:

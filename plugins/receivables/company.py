@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -69,6 +70,15 @@ class CompanyConfig(StrictModel):
     daily_snapshot_days: int = Field(
         92, ge=0, description="For how many days each customer's ageing is kept by day."
     )
+    aging_basis: Literal["due_date", "invoice_date", "posting_date"] = Field(
+        "due_date", description="From which day the stored ageing counts; `aging_as_of()` takes any."
+    )
+    day_count: Literal["calendar", "30"] = Field(
+        "calendar", description="Days of a month in DSO and turnover days: those of the calendar, or 30."
+    )
+    reconciliation_tolerance: Decimal = Field(
+        Decimal(0), ge=0, description="A difference to the general ledger up to this counts as reconciled."
+    )
     currencies: dict[CurrencyCode, Annotated[int, Field(ge=0, le=4)]] = Field(
         default_factory=dict,
         description="Currencies beyond ISO 4217, and those with more than two decimals (KWD: 3) in which"
@@ -97,6 +107,16 @@ class CompanyConfig(StrictModel):
     def minor_units(self) -> Mapping[str, int]:
         """Every currency that may appear, and how many decimals it has."""
         return {**ISO_4217, **self.currencies}
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the models take from `receivables.yml` as dbt variables."""
+        return {
+            "amount_scale": self.amount_scale,
+            "aging_basis": self.aging_basis,
+            "day_count": self.day_count,
+            "reconciliation_tolerance": str(self.reconciliation_tolerance),
+        }
 
     @property
     def amount_scale(self) -> int:

@@ -105,7 +105,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
             emit_datasets=False,
         ),
         operator_args={
-            "vars": {"as_of_date": day, "amount_scale": load_company_config(settings).amount_scale},
+            "vars": {"as_of_date": day, **load_company_config(settings).variables},
             "env": environment,
             "append_env": True,
             "pool": models_pool,

@@ -49,7 +49,7 @@ class TransformReport:
 
 def dbt_vars(settings: Settings, day: date) -> dict[str, Any]:
     """The variables of a run on `day`: nothing that was known later is read."""
-    return {"as_of_date": day.isoformat(), "amount_scale": load_company_config(settings).amount_scale}
+    return {"as_of_date": day.isoformat(), **load_company_config(settings).variables}
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:

@@ -32,14 +32,14 @@ stays as (
             history.valid_from,
             case
                 when buckets.min_days is null then history.valid_from
-                else {{ add_days('history.due_date', 'buckets.min_days') }}
+                else {{ add_days(aging_date('history'), 'buckets.min_days') }}
             end
         ) as enters_on,
         least(
             history.valid_to,
             case
                 when buckets.max_days is null then history.valid_to
-                else {{ add_days('history.due_date', 'buckets.max_days + 1') }}
+                else {{ add_days(aging_date('history'), 'buckets.max_days + 1') }}
             end
         ) as leaves_on
     from history

@@ -59,7 +59,8 @@ aged as (
         snapshot_days.as_of_date,
         snapshot_days.snapshot_type,
         history.*,
-        {{ days_between('history.due_date', 'snapshot_days.as_of_date') }} as days_past_due
+        {{ days_between('history.due_date', 'snapshot_days.as_of_date') }} as days_past_due,
+        {{ days_between(aging_date('history'), 'snapshot_days.as_of_date') }} as days_aged
     from history
     inner join snapshot_days
         on snapshot_days.as_of_date >= history.valid_from
@@ -101,8 +102,8 @@ converted as (
     left join currencies as group_currencies
         on policies.reporting_currency = group_currencies.currency_code
     left join buckets
-        on aged.days_past_due >= coalesce(buckets.min_days, -100000)
-        and aged.days_past_due <= coalesce(buckets.max_days, 100000)
+        on aged.days_aged >= coalesce(buckets.min_days, -100000)
+        and aged.days_aged <= coalesce(buckets.max_days, 100000)
     left join closing_rates
         on aged.as_of_date = closing_rates.as_of_date
         and aged.currency_code = closing_rates.currency_code

@@ -13,7 +13,7 @@ month_ends as (
         date_day as month_end_date,
         {{ month_start('date_day') }} as month_start_date,
         month_number,
-        {{ days_in_month('date_day') }} as days_in_month
+        {{ '30' if var('day_count') | string == '30' else days_in_month('date_day') }} as days_in_month
     from days
     where is_month_end
 

@@ -194,7 +194,7 @@ described as (
         {% for count in counts -%}
         cast({{ count }} as bigint) as {{ count }},
         {% endfor -%}
-        {{ double('amount_days') }} / days_in_month as average_daily_ar_amount,
+        {{ double('amount_days') }} / {{ days_in_month('month_end_date') }} as average_daily_ar_amount,
         -- Twelve months back must lie inside the company's history, else a year's figure would be made up.
         month_number - min(month_number) over (partition by company_id) >= 11 as has_12_months,
         ar_amount is null or not_due_amount is null or opening_ar_amount is null

@@ -299,7 +299,7 @@ published as (
                 then 'broken'
             when compared.unconverted_count > 0 then 'incomplete'
             when compared.gl_amount is null then 'no_gl_balance'
-            when compared.difference_amount = 0 then 'reconciled'
+            when abs(compared.difference_amount) <= {{ money("'" ~ var('reconciliation_tolerance') ~ "'") }} then 'reconciled'
             else 'different'
         end as status,
         -- A reason is named only where it explains the difference to the cent.

@@ -32,24 +32,6 @@ from receivables.checks.report import SEVERITIES, CheckResult
 KEPT_RUNS = 200
 _HISTORY = "history.json"
 
-# The severity, the owner and the note of each rule become columns of the result tables.
-SUITE_META: dict[str, Any] = {
-    "notes": {
-        "format": "meta_properties",
-        "content": {
-            "Severity": "properties.severity",
-            "Owner": "properties.owner",
-            "If it fails": "properties.note",
-        },
-    }
-}
-
-
-def rule_meta(*, name: str, severity: str, owner: str, note: str) -> dict[str, Any]:
-    """The `meta` of an expectation, as the result tables read it."""
-    properties = {"severity": severity, "owner": owner, "note": html.escape(note)}
-    return {"name": name, "attributes": {"properties": properties, "user_meta": {"notes": ""}}}
-
 
 class EscapedResultsPage(ValidationResultsPageRenderer):
     """A result page on which a customer's name is text, whatever is in it."""
@@ -80,7 +62,7 @@ def _escaped(value: Any) -> Any:
 
 
 def context(folder: Path) -> EphemeralDataContext:
-    """A context that lives in memory and writes its Data Docs into `folder`."""
+    """A context that lives in memory; `build` puts its Data Docs into `folder`."""
     page = {"module_name": __name__, "class_name": "OfflinePage"}
     project = DataContextConfig(
         stores={
@@ -98,7 +80,7 @@ def context(folder: Path) -> EphemeralDataContext:
                 "show_how_to_buttons": False,
                 "store_backend": {
                     "class_name": "TupleFilesystemStoreBackend",
-                    "base_directory": str(folder),
+                    "base_directory": str(_workshop(folder)),
                 },
                 "site_section_builders": {
                     "expectations": {
@@ -139,11 +121,15 @@ def build(
         The index, and the page of each suite of this run.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Great Expectations empties the folder it builds into: it gets one of its own, and the history stays.
+    workshop = _workshop(folder)
+    gx_context.build_data_docs()
     with _locked(folder):
-        gx_context.build_data_docs()
-        # Great Expectations' index needs scripts from the internet; ours replaces it. Its pictures and
-        # fonts are used by nothing else.
-        shutil.rmtree(folder / "static", ignore_errors=True)
+        # Its index needs scripts from the internet, ours replaces it; its pictures are used by nothing else.
+        for section in ("expectations", "validations"):
+            if (workshop / section).is_dir():
+                shutil.copytree(workshop / section, folder / section, dirs_exist_ok=True)
+        shutil.rmtree(workshop)
         pages = {
             suite: page
             for suite in dict.fromkeys(result.suite for result in results)
@@ -155,6 +141,10 @@ def build(
         index = folder / "index.html"
         _write(index, _index_page(history))
     return index, pages
+
+
+def _workshop(folder: Path) -> Path:
+    return folder / f".building-{os.getpid()}"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import duckdb
 
 from receivables.errors import CheckFailedError
-from receivables.warehouse import QUALITY_TABLES, writing
+from receivables.warehouse import QUALITY_TABLES, open_database
 
 Severity = Literal["critical", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
@@ -120,8 +120,11 @@ def record_results(connection: duckdb.DuckDBPyConnection, report: CheckReport) -
 
 def write_results(database: Path, report: CheckReport) -> None:
     """`record_results` into a file: the warehouse, or a candidate version before it is made read-only."""
-    with writing(database) as connection:
+    connection = open_database(database, read_only=False)
+    try:
         record_results(connection, report)
+    finally:
+        connection.close()
 
 
 def _row(report: CheckReport, result: CheckResult) -> list[Any]:

@@ -20,18 +20,36 @@ import duckdb
 import great_expectations as gx
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context import EphemeralDataContext
+from great_expectations.expectations.expectation import (
+    ColumnMapExpectation,
+    ColumnPairMapExpectation,
+    Expectation,
+    MulticolumnMapExpectation,
+)
 from sqlalchemy.dialects import registry
 
 from receivables import landing
 from receivables.checks import data_docs
 from receivables.checks.report import CheckReport, CheckResult
-from receivables.checks.suites import EXAMPLES, Extract, MartsScope, RawScope, Rule, Suite, bound
+from receivables.checks.suites import (
+    EXAMPLES,
+    ExpectNoRows,
+    Extract,
+    MartsScope,
+    RawScope,
+    Rule,
+    Suite,
+    bound,
+)
 from receivables.errors import ConfigError
 from receivables.publish import PUBLIC, current_version
 from receivables.settings import Settings
 from receivables.warehouse import reading
 
 logger = logging.getLogger(__name__)
+
+# They judge rows; the others judge the table as a whole.
+ROW_BY_ROW = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation, ExpectNoRows)
 
 # Also an entry point of the package; said here too, so that a checkout on PYTHONPATH works uninstalled.
 registry.register("duckdb.readonly", "receivables.checks.dialect", "ReadOnlyDuckDB")
@@ -247,7 +265,6 @@ def _run_suite(
                 gx.ExpectationSuite(
                     suite.name,
                     expectations=[bound(rule.expectation, suite.query) for rule in suite.rules],
-                    meta=data_docs.SUITE_META,
                 )
             ),
         )
@@ -262,14 +279,17 @@ def _run_suite(
 
 def _result(suite: Suite, rule: Rule, outcome: Any, checked_at: datetime) -> CheckResult:
     details: Mapping[str, Any] = outcome.result or {}
-    rows_failed = details.get("unexpected_count")
     if "element_count" in details:
-        observed = f"{rows_failed or 0} of {details['element_count']} rows"
-    elif rows_failed is not None:
+        rows_failed = details["unexpected_count"]
+        observed = f"{rows_failed} of {details['element_count']} rows"
+    elif isinstance(rule.expectation, ExpectNoRows) and details:
+        rows_failed = details["observed_value"]
         observed = _rows(rows_failed)
     elif "observed_value" in details:
+        rows_failed = None
         observed = _text(details["observed_value"]) or "nothing"
     else:
+        rows_failed = None
         observed = f"could not be computed: {_exception(outcome)}"
     return CheckResult(
         suite=suite.name,
@@ -278,7 +298,7 @@ def _result(suite: Suite, rule: Rule, outcome: Any, checked_at: datetime) -> Che
         success=bool(outcome.success),
         sentence=rule.sentence,
         observed=observed,
-        expected="no row" if rows_failed is not None else _expected(outcome.expectation_config.kwargs),
+        expected=_expected(rule.expectation, outcome.expectation_config.kwargs),
         rows_failed=rows_failed,
         examples=() if outcome.success else _examples(details),
         note=rule.note,
@@ -291,7 +311,9 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count} rows"
 
 
-def _expected(arguments: Mapping[str, Any]) -> str:
+def _expected(expectation: Expectation, arguments: Mapping[str, Any]) -> str:
+    if isinstance(expectation, ROW_BY_ROW):
+        return "no row"
     low, high = arguments.get("min_value"), arguments.get("max_value")
     if low is not None and high is not None:
         return f"{low} to {high}"

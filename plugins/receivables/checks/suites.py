@@ -12,8 +12,9 @@ import great_expectations.expectations as gxe
 from great_expectations.compatibility import pydantic
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
+from great_expectations.render import LegacyDiagnosticRendererType, RenderedTableContent
+from great_expectations.render.renderer.renderer import renderer
 
-from receivables.checks.data_docs import rule_meta
 from receivables.checks.report import Severity
 
 EXAMPLES = 5
@@ -43,10 +44,31 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
         count = rows[0][_COUNT] if rows else 0
         for row in rows:
             del row[_COUNT]
-        result: dict[str, Any] = {"observed_value": count, "unexpected_count": count}
-        if rows:
-            result |= {"details": {"unexpected_rows": rows}, "partial_unexpected_list": rows}
-        return {"success": count == 0, "result": result}
+        return {
+            "success": count == 0,
+            "result": {"observed_value": count, "details": {"unexpected_rows": rows}},
+        }
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    def _diagnostic_unexpected_table_renderer(
+        cls,
+        configuration: Any = None,
+        result: Any = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> list[RenderedTableContent] | None:
+        """The rows that broke the rule, under the rule in Data Docs."""
+        rows = (result.result or {}).get("details", {}).get("unexpected_rows") if result else None
+        if not rows:
+            return None
+        return [
+            RenderedTableContent(
+                content_block_type="table",
+                header_row=list(rows[0]),
+                table=[["null" if value is None else str(value) for value in row.values()] for row in rows],
+                styling={"body": {"classes": ["table-bordered", "table-sm", "mt-3"]}},
+            )
+        ]
 
 
 def no_rows(query: str) -> ExpectNoRows:
@@ -103,9 +125,9 @@ def rule(
         update={
             "severity": FailureSeverity(severity),
             "notes": note,
-            "meta": rule_meta(name=name, severity=severity, owner=owner, note=note),
-            # Data Docs put a description into the page as it is.
-            "description": html.escape(says),
+            "meta": {"name": name, "owner": owner},
+            # Data Docs show nothing else of a rule, and put it into the page as it is.
+            "description": html.escape(f"{says}\n{severity} · {name} · {owner}\nIf it fails: {note}"),
         }
     )
     return Rule(name, says, severity, note, owner, described)

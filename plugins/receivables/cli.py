@@ -294,7 +294,7 @@ def query(
     elif as_csv:
         asking.write_csv(answer, sys.stdout)
     else:
-        console.out.print(console.table(None, answer.columns, answer.rows[:limit]))
+        console.print_rows(answer.columns, answer.rows[:limit])
         if len(answer.rows) > limit:
             console.err.print(f"[dim]{len(answer.rows):,} rows; --limit or --csv shows more[/]")
 
@@ -323,7 +323,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 _STATUS_TABLES = (
-    ("Runs", "runs", ("run", "as_of_date", "status", "steps", "finished_at", "failed_step", "message")),
+    ("Runs", "runs", ("run", "status", "finished_at", "failed_step", "message")),
     (
         "Failing checks",
         "failing_checks",
@@ -348,11 +348,13 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         console.print_json(findings)
     else:
-        marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "broken": "[bold red]broken[/]"}
+        marks = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "broken": "[bold red]broken [/]"}
         for finding in findings:
-            console.out.print(f"{marks[finding.state]:<24} [bold]{finding.what}[/]: {finding.found}")
+            console.out.print(
+                f"{marks[finding.state]} [bold]{finding.what}[/]: {finding.found}", soft_wrap=True
+            )
             if finding.next_step:
-                console.out.print(f"         [green]Next:[/] {finding.next_step}")
+                console.out.print(f"        [green]Next:[/] {finding.next_step}", soft_wrap=True)
     if any(finding.state == "broken" for finding in findings):
         raise typer.Exit(1)
 
@@ -426,7 +428,9 @@ def _print_day(report: Any) -> None:
     for name, checks in (*report.raw_checks.items(), ("marts", report.mart_checks)):
         console.out.print(f"  {name}: {checks.summary()}")
     where = "is what readers see" if report.publication.is_current else "is stored; a newer day is current"
-    console.out.print(f"[green]✓[/] [bold]{report.day}[/] {where}: {report.publication.version.database}")
+    console.out.print(
+        f"[green]✓[/] [bold]{report.day}[/] {where}: {report.publication.version.database}", soft_wrap=True
+    )
 
 
 def _print_source(report: Any) -> None:

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from receivables.errors import ReceivablesError
 
-out = Console(highlight=False)
+# What is read by a file or another program is not folded to a terminal's width.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 err = Console(stderr=True, highlight=False)
 
 STEP_NAMES = {
@@ -70,9 +71,9 @@ def error_facts(error: ReceivablesError) -> dict[str, Any]:
 
 def print_error(error: ReceivablesError) -> None:
     """An error as a person wants it: what it is about, what went wrong, what to do."""
-    err.print(f"[bold red]Error:[/] [bold]{escape(error.what)}[/]")
-    err.print(f"  {escape(error.cause)}")
-    err.print(f"  [green]Next:[/] {escape(error.next_step)}")
+    err.print(f"[bold red]Error:[/] [bold]{escape(error.what)}[/]", soft_wrap=True)
+    err.print(f"  {escape(error.cause)}", soft_wrap=True)
+    err.print(f"  [green]Next:[/] {escape(error.next_step)}", soft_wrap=True)
 
 
 def table(
@@ -89,6 +90,19 @@ def table(
     for row in rows:
         made.add_row(*(cell(value) for value in row))
     return made
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows as a table; as one block per row when the terminal is too narrow for a table."""
+    made = table(None, columns, rows)
+    if made.__rich_measure__(out, out.options.update(max_width=10_000)).maximum <= out.width:
+        out.print(made)
+        return
+    width = max(map(len, columns))
+    for number, row in enumerate(rows, start=1):
+        out.print(f"[dim]{f'── {number} ':─<{min(out.width, 60)}}[/]")
+        for column, value in zip(columns, row, strict=True):
+            out.print(f"[bold]{escape(column):<{width}}[/]  {cell(value)}", soft_wrap=True)
 
 
 def cell(value: Any) -> str:

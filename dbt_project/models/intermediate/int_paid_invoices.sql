@@ -62,30 +62,43 @@ first_zero as (
 
 ),
 
--- What else than cash settled a part of it, and had not been taken back by then.
+-- What else than cash was in effect that day, even if it only fed the excess.
 other_settlements as (
 
-    select
-        entries.document_id,
-        -- Automatic memos give way to each other: only what they settle together counts.
-        case
-            when entries.entry_type = 'application' and entries.application_id is null then 'automatic'
-            else entries.cause_document_id
-        end as cause
+    select settlements.invoice_id as document_id
+    from {{ ref('int_settlements') }} as settlements
+    inner join first_zero
+        on settlements.invoice_id = first_zero.document_id
+        and settlements.effective_date <= first_zero.settled_on
+        and coalesce(settlements.ended_on, {{ forever() }}) > first_zero.settled_on
+    where
+        settlements.known_until = {{ forever() }}
+        and settlements.settled_by <> 'receipt'
+        and not settlements.is_automatic
+
+),
+
+-- Automatic memos give way: they count with what they still settle together. A void is no payment.
+given_or_ended as (
+
+    select entries.document_id
     from entries
     inner join first_zero
         on entries.document_id = first_zero.document_id
         and entries.effective_date <= first_zero.settled_on
     where
-        not (entries.event_type = 'posted' and entries.entry_type in ('invoice', 'debit_memo'))
-        and not (entries.entry_type in ('application', 'discount') and entries.cause_type = 'receipt')
-    group by
-        entries.document_id,
-        case
-            when entries.entry_type = 'application' and entries.application_id is null then 'automatic'
-            else entries.cause_document_id
-        end
+        entries.entry_type = 'application' and entries.application_id is null
+        or entries.ledger_side = 'document' and entries.event_type = 'ended'
+    group by entries.document_id, entries.ledger_side
     having sum(entries.amount) <> 0
+
+),
+
+others as (
+
+    select document_id from other_settlements
+    union
+    select document_id from given_or_ended
 
 ),
 
@@ -104,7 +117,7 @@ paid as (
     from first_zero
     inner join due_dates
         on first_zero.document_id = due_dates.document_id
-    left join (select distinct document_id from other_settlements) as others
+    left join others
         on first_zero.document_id = others.document_id
     where others.document_id is null
 

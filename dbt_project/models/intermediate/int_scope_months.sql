@@ -8,6 +8,11 @@
     'item_count', 'overdue_item_count', 'settled_invoice_count', 'settled_days_to_pay',
     'settled_days_late', 'late_invoice_count',
 ] -%}
+{%- set typed_measures -%}
+    {%- for measure in measures -%}
+        cast({{ measure }} as decimal(38, 12)) as {{ measure }}{{ ', ' if not loop.last }}
+    {%- endfor -%}
+{%- endset -%}
 with
 
 customer_months as (
@@ -134,8 +139,8 @@ group_months as (
         company_months.days_in_month,
         {% for measure in measures -%}
         {{ complete_sum(
-            'cast(company_months.' ~ measure ~ ' as decimal(22, 5))'
-            ~ ' * cast(group_rates.closing_rate as decimal(16, 9))'
+            'cast(company_months.' ~ measure ~ ' as decimal(21, 5))'
+            ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
         ) }} as {{ measure }},
         {% endfor -%}
         {% for measure in weights -%}
@@ -153,30 +158,35 @@ group_months as (
 
 ),
 
+-- One type for every branch: a union of decimals keeps the width and drops decimals without a word.
 scopes as (
 
     select
         month_end_date, month_number, days_in_month, company_id,
         'customer' as scope_type, customer_id as scope_id,
-        {{ (measures + weights + counts) | join(', ') }}
+        {{ typed_measures }},
+        {{ (weights + counts) | join(', ') }}
     from segmented
     union all
     select
         month_end_date, month_number, days_in_month, company_id,
         'segment' as scope_type, segment as scope_id,
-        {{ (measures + weights + counts) | join(', ') }}
+        {{ typed_measures }},
+        {{ (weights + counts) | join(', ') }}
     from segment_months
     union all
     select
         month_end_date, month_number, days_in_month, company_id,
         'company' as scope_type, company_id as scope_id,
-        {{ (measures + weights + counts) | join(', ') }}
+        {{ typed_measures }},
+        {{ (weights + counts) | join(', ') }}
     from company_months
     union all
     select
         month_end_date, month_number, days_in_month, 'group' as company_id,
         'group' as scope_type, 'group' as scope_id,
-        {{ (measures + weights + counts) | join(', ') }}
+        {{ typed_measures }},
+        {{ (weights + counts) | join(', ') }}
     from group_months
 
 ),

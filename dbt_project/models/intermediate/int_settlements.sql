@@ -68,7 +68,7 @@ applied as (
 applied_automatically as (
 
     select
-        automatic_memos.document_id as settlement_id,
+        automatic_memos.document_id || ':automatic' as settlement_id,
         automatic_memos.document_type as settled_by,
         true as is_automatic,
         automatic_memos.linked_invoice_id as invoice_id,

@@ -40,12 +40,17 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "log": "Log",
         "data_docs": "Check results",
         "page": "Result page",
+        "more_checks": "{count} more checks failed; the check results show them.",
         "runbook": "Runbook",
         "context": "Business day {day} · {dag} · {task} · run {run} · {at} UTC",
         "was": "Was",
         "footer": "Sent by the receivables warehouse. Each failure of a run is mailed once.",
     }
 }
+
+
+# One cause often breaks many rules; past this number a mail is no longer read.
+SHOWN_CHECKS = 12
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,15 @@ def _places(incident: Incident) -> list[tuple[str, str]]:
     ]
 
 
+def _more_checks(incident: Incident, say: _Phrases) -> str:
+    return say("more_checks", count=len(incident.failed_checks) - SHOWN_CHECKS)
+
+
+def _counts_rows(check: FailedCheck) -> bool:
+    """Whether the number of rows has to be said apart from what was observed."""
+    return check.rows_failed is not None and not check.observed.startswith(f"{check.rows_failed} ")
+
+
 def _examples_title(check: FailedCheck, say: _Phrases) -> str:
     shown = len(check.examples)
     if check.rows_failed is None or check.rows_failed <= shown:
@@ -144,8 +158,10 @@ def _text(incidents: Sequence[Incident], say: _Phrases) -> str:
             lines += [f"{label}: {_flat(incident.consequence)}", ""]
         if incident.error:
             lines += [f"{say('error')}: {_flat(incident.error)}", ""]
-        for check in incident.failed_checks:
+        for check in incident.failed_checks[:SHOWN_CHECKS]:
             lines += _text_check(check, say)
+        if len(incident.failed_checks) > SHOWN_CHECKS:
+            lines += [_more_checks(incident, say), ""]
         if incident.next_step:
             lines += [f"{say('next_step')}: {_flat(incident.next_step)}", ""]
         places = _places(incident)
@@ -159,7 +175,7 @@ def _text_check(check: FailedCheck, say: _Phrases) -> list[str]:
         f"* [{say(check.severity)}] {_flat(check.sentence)} ({check.suite}.{check.check})",
         f"  {say('observed')}: {_flat(check.observed)}; {say('expected')}: {_flat(check.expected)}",
     ]
-    if check.rows_failed is not None:
+    if _counts_rows(check):
         lines.append(f"  {say('rows_failed')}: {check.rows_failed}")
     if check.note:
         lines.append(f"  {say('meaning')}: {_flat(check.note)}")
@@ -184,7 +200,10 @@ _FONT = (
     "font-family:-apple-system,'Segoe UI','Noto Sans','Noto Sans CJK SC','PingFang SC',"
     "'Microsoft YaHei',sans-serif"
 )
-_CELL = "border:1px solid #dbe2ea;padding:5px 9px;text-align:left;vertical-align:top;font-size:13px"
+_CELL = (
+    "border:1px solid #dbe2ea;padding:4px 7px;text-align:left;vertical-align:top;font-size:12px;"
+    "overflow-wrap:break-word"
+)
 
 
 def _html(incidents: Sequence[Incident], say: _Phrases) -> str:
@@ -223,7 +242,9 @@ def _html_incident(incident: Incident, say: _Phrases) -> str:
             f"border:1px solid #dbe2ea;padding:8px 10px;margin:0 0"
             f' 12px;font-size:12px">{escape(incident.error)}</pre>'
         )
-    parts += [_html_check(check, say) for check in incident.failed_checks]
+    parts += [_html_check(check, say) for check in incident.failed_checks[:SHOWN_CHECKS]]
+    if len(incident.failed_checks) > SHOWN_CHECKS:
+        parts.append(f'<p style="margin:0 0 12px">{escape(_more_checks(incident, say))}</p>')
     if incident.next_step:
         parts.append(
             f'<p style="margin:12px 0"><b>{escape(say("next_step"))}:</b> {escape(incident.next_step)}</p>'
@@ -253,7 +274,7 @@ def _html_check(check: FailedCheck, say: _Phrases) -> str:
         f"{say('observed')}: <b>{escape(check.observed)}</b>",
         f"{say('expected')}: {escape(check.expected)}",
     ]
-    if check.rows_failed is not None:
+    if _counts_rows(check):
         facts.append(f"{say('rows_failed')}: <b>{check.rows_failed}</b>")
     name = f"{check.suite}.{check.check}"
     details = "".join(
@@ -292,8 +313,7 @@ def _html_examples(check: FailedCheck, say: _Phrases) -> str:
     return (
         '<div style="margin:8px 0 4px;color:#5d6b7a;font-size:12px">'
         f"{escape(_examples_title(check, say))}</div>"
-        '<div style="overflow-x:auto"><table style="border-collapse:collapse">'
-        f"<tr>{head}</tr>{body}</table></div>"
+        f'<table style="border-collapse:collapse;max-width:100%"><tr>{head}</tr>{body}</table>'
     )
 
 

@@ -323,5 +323,14 @@ def test_nobody_hears_of_a_success_that_follows_no_alert(settings: Settings) -> 
     assert alerts.record_recovery(settings, dag="publish_receivables", day=DAY, run="r2") is None
 
 
+def test_a_mail_stays_readable_when_everything_fails() -> None:
+    many = incident(failed_checks=tuple(failed_check(check=f"rule_{number}") for number in range(30)))
+    content = render([many])
+    for part in (content.text, content.html):
+        assert "rule_11" in part
+        assert "rule_12" not in part
+        assert "18 more checks failed" in part
+
+
 def test_an_unknown_language_is_written_in_english() -> None:
     assert "What it means" in render([incident()], "xx").html

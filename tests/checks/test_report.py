@@ -135,6 +135,7 @@ def test_the_index_keeps_earlier_runs_and_drops_the_oldest(
     assert reports[1].pages["marts.ar_dso"].exists()
     check_marts(settings, candidate, DAY, "run-3")
     assert (settings.data_docs / "index.html").read_text().count("marts.ar_turnover</a>") == 2
+    assert not list(settings.data_docs.glob(".building*"))
 
 
 def test_a_source_is_checked_where_its_rows_are(settings: Settings, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from datetime import date
@@ -281,49 +281,77 @@ th { background: #eef2f6; font-weight: 600; white-space: nowrap; } thead[hidden]
 .fa-check-circle::before { content: "\\2714 passed"; } .fa-times::before { content: "\\2718 failed"; }
 .fa-exclamation-triangle::before { content: "\\26A0 broken"; }
 i.fas { font-style: normal; font-weight: 600; white-space: nowrap; }
-.soft { color: var(--soft); } .failures { margin: 4px 0 0; padding-left: 18px; }
-td.number { text-align: right; }
-pre { white-space: pre-wrap; } .cooltip .top { display: none; }
+.soft { color: var(--soft); }
+pre { white-space: pre-wrap; } .cooltip .top, a[data-toggle="collapse"] { display: none; }
+.table-responsive { flex: 0 0 100%; max-width: 100%; overflow-x: auto; }
+.alert .fa-check-circle::before { content: "\\2714 "; } .alert .fa-times::before { content: "\\2718 "; }
+.table-bordered td, .table-bordered th { white-space: normal; overflow-wrap: anywhere; font-size: 12px;
+  padding: 3px 6px; }
+h2 { font-size: 16px; margin: 22px 0 6px; } h2 small { font-weight: normal; font-size: 13px; }
 """
 
 
-def _index_page(history: Iterable[Mapping[str, Any]]) -> str:
-    rows = "\n".join(_index_row(entry) for entry in history)
+def _index_page(history: Sequence[Mapping[str, Any]]) -> str:
+    checks: dict[tuple[str, str, str | None], list[Mapping[str, Any]]] = {}
+    for entry in history:
+        checks.setdefault((entry["run"], entry["stage"], entry["source"]), []).append(entry)
+    sections = "\n".join(_index_section(entries) for entries in checks.values())
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 {_POLICY}<title>Receivables: checks</title><style>{STYLE}</style></head>
 <body><header><h1>Receivables: checks</h1>
-<div class="soft">Newest run first. A failed critical check keeps a version from being published; a warning
-is mailed; the rest is recorded. The same results are in <code>quality.check_results</code>.</div></header>
-<main><table class="runs"><thead><tr><th>Business day</th><th>Suite</th><th>Result</th><th>Checks</th>
-<th>Failed</th><th>Run</th><th>Checked at (UTC)</th></tr></thead>
-<tbody>
-{rows}
-</tbody></table></main></body></html>
+<div class="soft">Newest first. A failed critical check keeps a version from being published; a warning is
+mailed; the rest is recorded. The same results are in <code>quality.check_results</code>.</div></header>
+<main>
+{sections}
+</main></body></html>
 """
 
 
-def _index_row(entry: Mapping[str, Any]) -> str:
-    failed: Mapping[str, int] = entry["failed"]
-    if failed["critical"]:
-        verdict = '<b class="bad">&#10008; critical</b>'
-    elif failed["warning"]:
-        verdict = '<b class="warn">&#9888; warning</b>'
-    else:
-        verdict = '<b class="good">&#10004; passed</b>'
-    suite = html.escape(entry["suite"])
-    if entry["page"]:
-        suite = f'<a href="{html.escape(entry["page"])}">{suite}</a>'
-    failures = "".join(
-        f"<li><b>{html.escape(failure['check'])}</b> ({html.escape(failure['severity'])},"
-        f" {html.escape(failure['observed'])}): {html.escape(failure['sentence'])}"
-        f' <span class="soft">{html.escape(failure["note"])}</span></li>'
-        for failure in entry["failures"]
-    )
-    details = f'<ul class="failures">{failures}</ul>' if failures else ""
+def _index_section(entries: Sequence[Mapping[str, Any]]) -> str:
+    """One stage of one run: what failed in a table, what passed as a line of links."""
+    first = entries[0]
+    failed = [entry for entry in entries if entry["failures"]]
+    passed = [entry for entry in entries if not entry["failures"]]
+    what = f"data of {first['source']}" if first["source"] else "marts"
+    checks = sum(entry["checks"] for entry in entries)
+    failures = sum(len(entry["failures"]) for entry in entries)
+    parts = [
+        f"<h2>{_verdict(entries)} {html.escape(first['day'])} · {html.escape(what)}"
+        f' <small class="soft">run {html.escape(first["run"])} · {html.escape(first["checked_at"])} UTC ·'
+        f" {checks} checks, {failures} failed</small></h2>"
+    ]
+    if failed:
+        rows = "".join(_index_row(entry, failure) for entry in failed for failure in entry["failures"])
+        parts.append(
+            '<table class="runs"><thead><tr><th>Severity</th><th>Check</th><th>Observed</th>'
+            f"<th>What it means</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+    if passed:
+        links = ", ".join(_suite_link(entry) for entry in passed)
+        parts.append(f'<p class="soft">Passed: {links}</p>')
+    return "\n".join(parts)
+
+
+def _verdict(entries: Sequence[Mapping[str, Any]]) -> str:
+    if any(entry["failed"]["critical"] for entry in entries):
+        return '<span class="bad">&#10008; not publishable</span>'
+    if any(entry["failed"]["warning"] for entry in entries):
+        return '<span class="warn">&#9888; warnings</span>'
+    return '<span class="good">&#10004; passed</span>'
+
+
+def _index_row(entry: Mapping[str, Any], failure: Mapping[str, Any]) -> str:
+    color = {"critical": "bad", "warning": "warn"}.get(failure["severity"], "soft")
     return (
-        f"<tr><td>{entry['day']}</td><td>{suite}{details}</td><td>{verdict}</td>"
-        f'<td class="number">{entry["checks"]}</td><td class="number">{sum(failed.values())}</td>'
-        f"<td>{html.escape(entry['run'])}</td><td>{html.escape(entry['checked_at'])}</td></tr>"
+        f'<tr><td class="{color}">{html.escape(failure["severity"])}</td>'
+        f"<td>{_suite_link(entry)}.<b>{html.escape(failure['check'])}</b><br>"
+        f"{html.escape(failure['sentence'])}</td><td>{html.escape(failure['observed'])}</td>"
+        f"<td>{html.escape(failure['note'])}</td></tr>"
     )
+
+
+def _suite_link(entry: Mapping[str, Any]) -> str:
+    suite = html.escape(entry["suite"])
+    return f'<a href="{html.escape(entry["page"])}">{suite}</a>' if entry["page"] else suite

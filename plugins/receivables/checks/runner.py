@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -39,6 +38,7 @@ from receivables.checks.suites import (
     RawScope,
     Rule,
     Suite,
+    as_text,
     bound,
 )
 from receivables.errors import ConfigError
@@ -287,7 +287,7 @@ def _result(suite: Suite, rule: Rule, outcome: Any, checked_at: datetime) -> Che
         observed = _rows(rows_failed)
     elif "observed_value" in details:
         rows_failed = None
-        observed = _text(details["observed_value"]) or "nothing"
+        observed = as_text(details["observed_value"]) or "nothing"
     else:
         rows_failed = None
         observed = f"could not be computed: {_exception(outcome)}"
@@ -334,23 +334,11 @@ def _exception(outcome: Any) -> str:
 
 
 def _examples(details: Mapping[str, Any]) -> tuple[dict[str, str | None], ...]:
-    rows = (
-        details.get("details", {}).get("unexpected_rows")
-        or details.get("partial_unexpected_index_list")
-        or details.get("partial_unexpected_list")
-        or []
-    )
+    found = details.get("details", {})
+    if "columns" in found:
+        return tuple(dict(zip(found["columns"], row, strict=True)) for row in found["unexpected_rows"])
+    rows = details.get("partial_unexpected_index_list") or details.get("partial_unexpected_list") or []
     return tuple(
-        {key: _text(value) for key, value in (row if isinstance(row, Mapping) else {"value": row}).items()}
+        {key: as_text(value) for key, value in (row if isinstance(row, Mapping) else {"value": row}).items()}
         for row in rows[:EXAMPLES]
     )
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    if isinstance(value, date | datetime):
-        return value.isoformat(*([" "] if isinstance(value, datetime) else []))
-    return str(value)

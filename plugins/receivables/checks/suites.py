@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import great_expectations.expectations as gxe
@@ -42,12 +43,11 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
     ) -> dict[str, Any]:
         rows = [dict(row) for row in metrics["unexpected_rows_query.table"]]
         count = rows[0][_COUNT] if rows else 0
-        for row in rows:
-            del row[_COUNT]
-        return {
-            "success": count == 0,
-            "result": {"observed_value": count, "details": {"unexpected_rows": rows}},
-        }
+        columns = [column for column in (rows[0] if rows else ()) if column != _COUNT]
+        # As text and in lists: Great Expectations would make floats of the amounts and sort the columns.
+        examples = [[as_text(row[column]) for column in columns] for row in rows]
+        details = {"columns": columns, "unexpected_rows": examples}
+        return {"success": count == 0, "result": {"observed_value": count, "details": details}}
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
@@ -58,17 +58,31 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
         runtime_configuration: dict[str, Any] | None = None,
     ) -> list[RenderedTableContent] | None:
         """The rows that broke the rule, under the rule in Data Docs."""
-        rows = (result.result or {}).get("details", {}).get("unexpected_rows") if result else None
-        if not rows:
+        details = (result.result or {}).get("details", {}) if result else {}
+        if not details.get("unexpected_rows"):
             return None
         return [
             RenderedTableContent(
                 content_block_type="table",
-                header_row=list(rows[0]),
-                table=[["null" if value is None else str(value) for value in row.values()] for row in rows],
+                header_row=details["columns"],
+                table=[
+                    ["null" if value is None else value for value in row]
+                    for row in details["unexpected_rows"]
+                ],
                 styling={"body": {"classes": ["table-bordered", "table-sm", "mt-3"]}},
             )
         ]
+
+
+def as_text(value: Any) -> str | None:
+    """A value of an example row: exact, and readable by people and by JSON."""
+    if value is None:
+        return None
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    return str(value)
 
 
 def no_rows(query: str) -> ExpectNoRows:

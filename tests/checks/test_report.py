@@ -117,6 +117,11 @@ def test_the_pages_of_a_check_need_no_server_and_trust_no_value(settings: Settin
     assert "A payment was counted twice" in page
 
 
+def test_a_run_whose_name_looks_like_a_time_has_its_pages(settings: Settings, candidate: Path) -> None:
+    found = check_marts(settings, candidate, DAY, "2026-06-30T110742-2944")
+    assert set(found.pages) == {result.suite for result in found.results}
+
+
 def test_the_file_is_free_again_after_the_checks(settings: Settings, candidate: Path) -> None:
     check_marts(settings, candidate, DAY, marts_fixture.RUN)
     with duckdb.connect(str(candidate)) as connection:

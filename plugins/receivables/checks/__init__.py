@@ -5,8 +5,10 @@ Importing this package is cheap; Great Expectations (seconds of import) is loade
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 
 from receivables.checks.report import CheckReport, CheckResult, record_results, write_results
 from receivables.settings import Settings
@@ -21,9 +23,7 @@ def check_raw(settings: Settings, source: str, day: date, run: str) -> CheckRepo
         TransientError: another process holds the warehouse.
         ConfigError: a file of `expectations/` cannot be loaded.
     """
-    from receivables.checks import runner
-
-    return runner.check_raw(settings, source, day, run)
+    return _runner().check_raw(settings, source, day, run)
 
 
 def check_marts(settings: Settings, database: Path, day: date, run: str) -> CheckReport:
@@ -34,6 +34,12 @@ def check_marts(settings: Settings, database: Path, day: date, run: str) -> Chec
     Raises:
         ConfigError: a file of `expectations/` cannot be loaded.
     """
+    return _runner().check_marts(settings, database, day, run)
+
+
+def _runner() -> ModuleType:
+    # Great Expectations reports each of its own functions at INFO while it is imported.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     from receivables.checks import runner
 
-    return runner.check_marts(settings, database, day, run)
+    return runner

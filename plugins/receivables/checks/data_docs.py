@@ -43,6 +43,13 @@ class EscapedResultsPage(ValidationResultsPageRenderer):
             outcome.exception_info = _escaped(outcome.exception_info)
         return super().render(escaped)
 
+    def _determine_page_title(
+        self, run_name: str, run_time: str, data_asset_name: str, expectation_suite_name: str
+    ) -> str:
+        # The inherited one reads the name of the run as a time, and breaks on one that ends like a time zone
+        # no clock has: 2026-06-30T110742-2944.
+        return html.escape(f"{expectation_suite_name} / run {run_name}")
+
 
 class OfflinePage(DefaultJinjaPageView):
     """A page that loads nothing: no script, no font, no picture, no style from elsewhere."""

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 # Nothing about a finance system leaves the machine by default. Read at import by Great Expectations.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
-
 import duckdb
 import great_expectations as gx
 from great_expectations.core.run_identifier import RunIdentifier

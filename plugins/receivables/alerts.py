@@ -211,8 +211,7 @@ def incident_of_report(
             FailedCheck.of(result, _link(report.pages.get(result.suite))) for result in failures
         ),
         consequence=consequence(settings, report.day, published=not critical),
-        next_step=f"Read the examples, mend the source or the rule ({owners}), and run {report.day}"
-        " again.",
+        next_step=f"Read the examples, mend the source or the rule ({owners}), and run {report.day} again.",
         log=log,
         data_docs=_link(report.data_docs),
         runbook=runbook(settings, dag),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from receivables.alerts import open_incidents
 from receivables.errors import TransientError
 from receivables.publish import current_version
 from receivables.settings import Settings
@@ -190,8 +191,6 @@ def _plain(value: Any) -> Any:
 
 
 def _open_incidents(settings: Settings) -> Sequence[dict[str, Any]]:
-    from receivables.alerts import open_incidents
-
     return [
         {
             "kind": incident.kind,

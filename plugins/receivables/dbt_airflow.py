@@ -7,12 +7,15 @@ it: a cleared or retried run starts dbt again (Cosmos would skip it), and no tas
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_parsing_context
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos.airflow.task_group import DbtTaskGroup
 from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import (
@@ -22,16 +25,20 @@ from cosmos.constants import (
     LoadMode,
     TestBehavior,
 )
-from cosmos.operators._watcher.state import is_dbt_node_status_skipped, is_dbt_node_status_success
+from cosmos.operators._watcher.state import get_xcom_val
 from cosmos.operators.local import DbtLocalBaseOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
+from receivables import pipeline
 from receivables.company import load_company_config
+from receivables.orchestration import working
 from receivables.settings import Settings
-from receivables.transform import NIGHTLY_EXCLUDES, dbt_environment, ensure_manifest
+from receivables.transform import NIGHTLY_EXCLUDES, dbt_environment, ensure_manifest, read_results
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 # What Cosmos decides itself, because it runs dbt in a temporary copy of the project.
 _COSMOS_DECIDES = {"DBT_TARGET_PATH", "DBT_LOG_PATH", "DBT_PROJECT_DIR", "DBT_PROFILES_DIR"}
@@ -41,33 +48,82 @@ class DbtProcess(DbtProducerWatcherOperator):
     """The one dbt process. Every attempt builds from the start: the models are idempotent."""
 
     def execute(self, context: Context, **kwargs: Any) -> Any:
-        self._dataset_namespace = None
-        self._upstream_failure_skipped_ids.clear()
-        self.test_results_per_model.clear()
-        return DbtLocalBaseOperator.execute(self, context=context, **kwargs)
+        with (
+            working(context) as step,
+            pipeline.recorded(step.settings, step.run, step.day, "transform"),
+        ):
+            results = step.settings.dbt_target / "run_results.json"
+            results.unlink(missing_ok=True)
+            try:
+                return DbtLocalBaseOperator.execute(self, context=context, **kwargs)
+            except AirflowException as error:
+                read_results(results, [str(error)])  # knows which model or test it was, and what to do
+                raise
+
+    def _make_parse_callable(self) -> Callable[[str, Any], None]:
+        return pass_on
 
 
 class DbtModel(DbtConsumerWatcherSensor):
-    """One model: succeeds, fails or is skipped as dbt says, as soon as dbt says it."""
+    """One model: succeeds or fails as dbt says, as soon as dbt says it."""
 
     def poke(self, context: Context) -> bool:
         ti = context["ti"]
-        state = self._get_producer_task_status(context)
-        if ti.try_number > 1 and state not in {"success", "failed"}:
-            return False  # cleared: what the earlier dbt process has left must not be taken for an answer
-        status = self._get_node_status(ti, context)
-        if status is None:
-            if state in {"failed", "upstream_failed", "skipped", "removed"}:
+        is_first_try = ti.try_number == 1
+        # A cleared task waits for dbt to end: what the dbt before has left must not be taken for an answer.
+        state = None if is_first_try else self._get_producer_task_status(context)
+        if not is_first_try and state not in DBT_ENDED:
+            return False
+        said = get_xcom_val(ti, self.producer_task_id, result_key(self.model_unique_id))
+        if said is None:
+            state = state or self._get_producer_task_status(context)
+            if state in DBT_ENDED - {"success"}:
                 raise AirflowFailException(
                     "dbt ended before it reached this model; read the log of the dbt process"
                 )
             return state == "success"
-        self._cache_compiled_sql(ti, context)
-        if is_dbt_node_status_skipped(status):
-            raise AirflowSkipException("dbt has skipped this model")
-        if not is_dbt_node_status_success(status):
-            raise AirflowFailException(f"dbt: {status}; read the log of the dbt process")
+        self.compiled_sql = said["compiled_sql"]
+        self._override_rtif(context)
+        if said["status"] == "skipped":
+            raise AirflowFailException("dbt left this model out because one that it builds on has failed")
+        if said["status"] == "error":
+            raise AirflowFailException(said["message"])
         return True
+
+
+NODE_ENDED = {"success", "warn", "error", "skipped"}
+DBT_ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+
+
+def result_key(model: str) -> str:
+    """The name under which the dbt process passes a model's result to the task that shows it."""
+    return f"{model}_result"
+
+
+def pass_on(line: str, environment: dict[str, Any]) -> None:
+    """Write a line of dbt's JSON log into the task's log; pass a model's result to the task that shows it."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        log.info("%s", line)
+        return
+    info, node = event.get("info", {}), event.get("data", {}).get("node_info", {})
+    message = str(info.get("msg", ""))
+    if message and info.get("level") != "debug":
+        log.log(logging.getLevelNamesMapping().get(info["level"].upper(), logging.INFO), "%s", message)
+    is_shown = node.get("resource_type") in {"model", "seed", "snapshot"}
+    if not is_shown or node.get("node_status") not in NODE_ENDED:
+        return
+    compiled = Path(environment["project_dir"]) / "target" / "compiled" / "receivables" / "models"
+    sql = compiled / str(node.get("node_path"))
+    environment["context"]["ti"].xcom_push(
+        key=result_key(node["unique_id"]),
+        value={
+            "status": node["node_status"],
+            "message": message,
+            "compiled_sql": sql.read_text(encoding="utf-8") if sql.is_file() else "",
+        },
+    )
 
 
 def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTaskGroup:
@@ -91,7 +147,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
         ),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
-            invocation_mode=InvocationMode.DBT_RUNNER,
+            invocation_mode=InvocationMode.SUBPROCESS,  # passing results on must not hold dbt up
             setup_operator_args={
                 "pool": pool,
                 "callback": keep_results,

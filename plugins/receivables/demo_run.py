@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -49,22 +49,21 @@ def run_demo(
     _refuse_other_data(settings)
     started = time.monotonic()
     say = _Say(quiet, started)
-    with local_airflow.alone(settings), ThreadPoolExecutor(max_workers=1) as pool:
+    with local_airflow.alone(settings), ThreadPoolExecutor(max_workers=2) as pool:
         _clear(settings)
         say(f"creating the demo company: {invoices:,} invoices in {days} days")
-        created: Future[None] = pool.submit(
-            demo.create, settings.demo_erp, seed=seed, invoices=invoices, days=days
-        )
-        ensure_manifest(settings)
+        created = pool.submit(demo.create, settings.demo_erp, seed=seed, invoices=invoices, days=days)
+        pool.submit(ensure_manifest, settings)
         with local_airflow.running(_only_demo(settings), schedule="none", say=say) as airflow:
             created.result()
             first = demo.current_day(settings.demo_erp)
             second = _next_business_day(first)
             say(f"Airflow runs at {airflow.url} (user {local_airflow.USER})")
+            documented = pool.submit(ensure_docs, settings)
             for day in (first, second):
                 demo.advance(settings.demo_erp, day)
                 _follow(airflow, day, quiet=quiet)
-            ensure_docs(settings)
+            documented.result()
             facts = _facts(settings, second, seconds=time.monotonic() - started)
             if not quiet:
                 _show(settings, facts)
@@ -181,7 +180,7 @@ def _follow(airflow: RunningAirflow, day: date, *, quiet: bool) -> None:
                     cause=f"Airflow's {dead} ended" if dead else f"it took longer than {PATIENCE_SECONDS} s",
                     next_step=f"read {airflow.log_file(dead or 'scheduler')}",
                 )
-            time.sleep(1)
+            time.sleep(2)
 
 
 def _look(airflow: RunningAirflow, day: date, watched: dict[str, _Watched]) -> None:

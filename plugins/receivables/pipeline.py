@@ -65,7 +65,7 @@ def extract_entity(settings: Settings, source: str, entity: str, day: date, run:
 
 def load_source(settings: Settings, source: str, day: date, run: str) -> LoadReport:
     """Load what `run` has landed of one source into the warehouse."""
-    with _recorded(settings, run, day, f"ingest_{source}"):
+    with recorded(settings, run, day, f"ingest_{source}"):
         return load(settings, get_source(settings, source), day, run)
 
 
@@ -80,13 +80,13 @@ def transform_day(
     settings: Settings, day: date, run: str, *, progress: Progress | None = None
 ) -> TransformReport:
     """Build and test the models as of `day`."""
-    with _recorded(settings, run, day, "transform"):
+    with recorded(settings, run, day, "transform"):
         return transform(settings, day, run, progress=_named(progress, "transform"))
 
 
 def candidate(settings: Settings, day: date, run: str, *, progress: Progress | None = None) -> Path:
     """Copy the marts of `day` into a version that nobody reads yet."""
-    with _recorded(settings, run, day, "candidate"):
+    with recorded(settings, run, day, "candidate"):
         return build_candidate(settings, day, run, progress=_named(progress, "candidate"))
 
 
@@ -99,7 +99,7 @@ def check_candidate(settings: Settings, day: date, run: str) -> CheckReport:
 
 def publish_version(settings: Settings, day: date, run: str) -> Publication:
     """Publish the candidate of `run`."""
-    with _recorded(settings, run, day, "publish") as outcome:
+    with recorded(settings, run, day, "publish") as outcome:
         publication = publish(settings, day, run)
         outcome["version"] = publication.version.name
         return publication
@@ -205,7 +205,7 @@ def _extract_all(
 
 
 @contextmanager
-def _recorded(settings: Settings, run: str, day: date, step: str) -> Iterator[dict[str, str]]:
+def recorded(settings: Settings, run: str, day: date, step: str) -> Iterator[dict[str, str]]:
     """Keep the record of a step in `quality.runs`, also of one that fails."""
     runs.record_step(settings, run, day, step, "running")
     outcome: dict[str, str] = {}

@@ -104,9 +104,7 @@ ENTITIES: dict[str, Entity] = {
         Entity(
             "instalments",
             ("invoice_id", "instalment_number"),
-            _columns(
-                "invoice_id* instalment_number*:integer due_date*:date amount*:amount" + _RECORDED
-            ),
+            _columns("invoice_id* instalment_number*:integer due_date*:date amount*:amount" + _RECORDED),
         ),
         Entity(
             "credit_memos",
@@ -150,14 +148,16 @@ ENTITIES: dict[str, Entity] = {
             "disputes",
             ("dispute_id",),
             _columns(
-                "dispute_id* invoice_id* opened_on*:date closed_on:date amount:amount reason outcome" + _RECORDED
+                "dispute_id* invoice_id* opened_on*:date closed_on:date amount:amount reason outcome"
+                + _RECORDED
             ),
         ),
         Entity(
             "promises",
             ("promise_id",),
             _columns(
-                "promise_id* customer_id* promised_on*:date promised_date*:date amount*:amount invoice_id" + _RECORDED
+                "promise_id* customer_id* promised_on*:date promised_date*:date amount*:amount invoice_id"
+                + _RECORDED
             ),
         ),
         Entity(

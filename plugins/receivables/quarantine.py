@@ -23,7 +23,9 @@ def record_refused(settings: Settings, day: date, run: str) -> int:
         connection.execute(
             """
             create or replace temp table refused as
-            select source_name as source, entity, row_id as key, reason, cast(to_json(row) as varchar) as payload
+            select
+                source_name as source, entity, row_id as key, reason,
+                cast(to_json(row) as varchar) as payload
             from intermediate.int_refused_rows as row
             """
         )

@@ -16,7 +16,7 @@ LOCATION = "models"
 
 
 def record_refused(settings: Settings, day: date, run: str) -> int:
-    """Bring `quality.quarantined_rows` in line with what the models refuse as of `day`; return their number."""
+    """Bring `quality.quarantined_rows` in line with what the models refuse as of `day`; return how many."""
     values = {"day": day, "run": run, "now": datetime.now(UTC).replace(tzinfo=None), "models": LOCATION}
     with writing(settings.warehouse) as connection:
         connection.execute("begin")

@@ -16,7 +16,7 @@ from airflow.sdk import DAG, task
 from receivables import orchestration as flow
 
 
-@task(pool=flow.WAREHOUSE_POOL)
+@task(pool=flow.WAREHOUSE_POOL, priority_weight=100)  # before the tasks that only show a model
 def build_candidate(**context) -> None:
     from receivables import pipeline
 
@@ -24,7 +24,7 @@ def build_candidate(**context) -> None:
         pipeline.candidate(step.settings, step.day, step.run)
 
 
-@task(outlets=[flow.CANDIDATE])
+@task(outlets=[flow.CANDIDATE], priority_weight=100)
 def check_candidate(**context) -> None:
     from receivables import publish
 

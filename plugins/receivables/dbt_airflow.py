@@ -19,6 +19,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from cosmos.airflow.task_group import DbtTaskGroup
 from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import (
+    PRODUCER_WATCHER_DONE_TASK_ID,
     PRODUCER_WATCHER_TASK_ID,
     ExecutionMode,
     InvocationMode,
@@ -36,7 +37,7 @@ from receivables.settings import Settings
 from receivables.transform import NIGHTLY_EXCLUDES, dbt_environment, ensure_manifest, read_results
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseOperator, Context
 
 log = logging.getLogger(__name__)
 
@@ -126,8 +127,11 @@ def pass_on(line: str, environment: dict[str, Any]) -> None:
     )
 
 
-def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTaskGroup:
-    """Draw the tasks; `day` is the template of the business day, `pool` admits one writer."""
+def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> BaseOperator:
+    """Draw the tasks; `day` is the template of the business day, `pool` admits one writer.
+
+    Returns the task that succeeds when dbt has: what comes next need not wait for the display.
+    """
     settings = Settings.load()
     environment = {
         name: value for name, value in dbt_environment(settings).items() if name not in _COSMOS_DECIDES
@@ -176,7 +180,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> DbtTa
             task.__class__ = DbtProcess
         elif isinstance(task, DbtConsumerWatcherSensor):
             task.__class__ = DbtModel
-    return group
+    return group.children[f"{group_id}.{PRODUCER_WATCHER_DONE_TASK_ID}"]
 
 
 def _manifest(settings: Settings) -> Path:

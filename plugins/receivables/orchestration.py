@@ -30,7 +30,7 @@ from receivables.errors import CheckFailedError, PermanentError, ReceivablesErro
 from receivables.settings import Settings
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, TaskGroup
+    from airflow.sdk import BaseOperator, Context
     from airflow.sdk.bases.timetable import BaseTimetable
     from airflow.sdk.types import DagRunProtocol
 
@@ -260,8 +260,11 @@ def dag_defaults(*, hours: int, **task_defaults: Any) -> dict[str, Any]:
     }
 
 
-def dbt_models() -> TaskGroup:
-    """One dbt process for all models and tests, and one task per model that shows how that model fared."""
+def dbt_models() -> BaseOperator:
+    """One dbt process for all models and tests, one task per model that shows how that model fared.
+
+    Returns the task that succeeds when dbt has.
+    """
     from receivables import dbt_airflow
 
     day = "{{ business_day(dag_run).isoformat() }}"

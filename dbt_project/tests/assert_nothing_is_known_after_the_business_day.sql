@@ -1,4 +1,6 @@
 -- A day that is run again must not see what was learnt later: a view as known then would be untrue.
-select entry_id, known_on
+select
+    entry_id,
+    known_on
 from {{ ref('fct_ledger_entries') }}
 where known_on > {{ as_of_date() }}

@@ -5,7 +5,11 @@ with
 
 entries as (
 
-    select company_id, currency_code, effective_date as date_day, sum(amount) as change
+    select
+        company_id,
+        currency_code,
+        effective_date as date_day,
+        sum(amount) as change
     from {{ ref('fct_ledger_entries') }}
     where effective_date <= {{ as_of_date() }}
     group by company_id, currency_code, effective_date
@@ -14,17 +18,29 @@ entries as (
 
 item_changes as (
 
-    select company_id, currency_code, valid_from as date_day, open_amount as change
+    select
+        company_id,
+        currency_code,
+        valid_from as date_day,
+        open_amount as change
     from {{ ref('fct_open_item_history') }}
     union all
-    select company_id, currency_code, valid_to as date_day, -open_amount as change
+    select
+        company_id,
+        currency_code,
+        valid_to as date_day,
+        -open_amount as change
     from {{ ref('fct_open_item_history') }}
 
 ),
 
 items as (
 
-    select company_id, currency_code, date_day, sum(change) as change
+    select
+        company_id,
+        currency_code,
+        date_day,
+        sum(change) as change
     from item_changes
     where date_day <= {{ as_of_date() }}
     group by company_id, currency_code, date_day
@@ -33,7 +49,11 @@ items as (
 
 bucket_balances as (
 
-    select company_id, currency_code, as_of_date as date_day, sum(open_amount) as balance
+    select
+        company_id,
+        currency_code,
+        as_of_date as date_day,
+        sum(open_amount) as balance
     from {{ ref('ar_aging_daily') }}
     group by company_id, currency_code, as_of_date
 
@@ -55,11 +75,23 @@ buckets as (
 -- The change of every day, from all three: equal changes are equal balances.
 days as (
 
-    select company_id, currency_code, date_day from entries
+    select
+        company_id,
+        currency_code,
+        date_day
+    from entries
     union
-    select company_id, currency_code, date_day from items
+    select
+        company_id,
+        currency_code,
+        date_day
+    from items
     union
-    select company_id, currency_code, date_day from buckets
+    select
+        company_id,
+        currency_code,
+        date_day
+    from buckets
 
 )
 

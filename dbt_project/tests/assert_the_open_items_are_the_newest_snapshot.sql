@@ -3,7 +3,13 @@ with
 
 items as (
 
-    select company_id, customer_id, currency_code, aging_bucket, sum(open_amount) as amount, count(*) as item_count
+    select
+        company_id,
+        customer_id,
+        currency_code,
+        aging_bucket,
+        sum(open_amount) as amount,
+        count(*) as item_count
     from {{ ref('ar_open_items') }}
     group by company_id, customer_id, currency_code, aging_bucket
 
@@ -11,7 +17,13 @@ items as (
 
 snapshots as (
 
-    select company_id, customer_id, currency_code, aging_bucket, open_amount as amount, item_count
+    select
+        company_id,
+        customer_id,
+        currency_code,
+        aging_bucket,
+        open_amount as amount,
+        item_count
     from {{ ref('ar_aging_snapshots') }}
     where as_of_date = {{ as_of_date() }}
 
@@ -19,9 +31,17 @@ snapshots as (
 
 differences as (
 
-    (select * from items except select * from snapshots)
+    (
+        select * from items
+        except
+        select * from snapshots
+    )
     union all
-    (select * from snapshots except select * from items)
+    (
+        select * from snapshots
+        except
+        select * from items
+    )
 
 )
 

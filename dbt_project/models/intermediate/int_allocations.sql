@@ -36,16 +36,31 @@ settlements as (
 -- How an invoice splits depends on everything known of it: one picture per day on which that changed.
 known_days as (
 
-    select document_id as invoice_id, known_on as known_at from invoices
+    select
+        document_id as invoice_id,
+        known_on as known_at
+    from invoices
     union
-    select document_id as invoice_id, known_until as known_at from invoices
+    select
+        document_id as invoice_id,
+        known_until as known_at
+    from invoices
     where known_until < {{ forever() }}
     union
-    select document_id as invoice_id, known_on as known_at from instalments
+    select
+        document_id as invoice_id,
+        known_on as known_at
+    from instalments
     union
-    select invoice_id, known_on as known_at from settlements
+    select
+        invoice_id,
+        known_on as known_at
+    from settlements
     union
-    select invoice_id, known_until as known_at from settlements
+    select
+        invoice_id,
+        known_until as known_at
+    from settlements
     where known_until < {{ forever() }}
 
 ),
@@ -65,9 +80,19 @@ known_intervals as (
 -- The restated view exists as known now only.
 pictures as (
 
-    select invoice_id, 'known' as view_name, known_on, known_until from known_intervals
+    select
+        invoice_id,
+        'known' as view_name,
+        known_on,
+        known_until
+    from known_intervals
     union all
-    select invoice_id, 'restated' as view_name, known_on, known_until from known_intervals
+    select
+        invoice_id,
+        'restated' as view_name,
+        known_on,
+        known_until
+    from known_intervals
     where known_until = {{ forever() }}
 
 ),
@@ -102,8 +127,10 @@ settlements_then as (
         numbered.instalment_number,
         settlements.amount,
         settlements.discount_amount,
-        case when invoices_then.view_name = 'known' then settlements.effective_date
-            else settlements.restated_date end as event_date,
+        case
+            when invoices_then.view_name = 'known' then settlements.effective_date
+            else settlements.restated_date
+        end as event_date,
         settlements.ended_on,
         settlements.end_reason
     from invoices_then

@@ -26,12 +26,16 @@ memos_with_applications as (
 
 known_days as (
 
-    select memos.document_id, memos.known_on as known_at
+    select
+        memos.document_id,
+        memos.known_on as known_at
     from memos
     inner join memos_with_applications
         on memos.document_id = memos_with_applications.document_id
     union
-    select applications.credit_id as document_id, applications.known_on as known_at
+    select
+        applications.credit_id as document_id,
+        applications.known_on as known_at
     from applications
     inner join memos_with_applications
         on applications.credit_id = memos_with_applications.document_id

@@ -8,7 +8,10 @@ configured as (
 
 documents as (
 
-    select distinct company_id, currency_code from {{ ref('int_documents') }}
+    select distinct
+        company_id,
+        currency_code
+    from {{ ref('int_documents') }}
 
 ),
 
@@ -30,13 +33,23 @@ found as (
 companies as (
 
     select
-        company_id, company_name, currency_code, timezone, fiscal_calendar,
-        cast(fiscal_year_start_month as integer) as fiscal_year_start_month, true as is_configured
+        company_id,
+        company_name,
+        currency_code,
+        timezone,
+        fiscal_calendar,
+        cast(fiscal_year_start_month as integer) as fiscal_year_start_month,
+        true as is_configured
     from configured
     union all
     select
-        company_id, company_id as company_name, currency_code, 'UTC' as timezone,
-        'calendar' as fiscal_calendar, 1 as fiscal_year_start_month, false as is_configured
+        company_id,
+        company_id as company_name,
+        currency_code,
+        'UTC' as timezone,
+        'calendar' as fiscal_calendar,
+        1 as fiscal_year_start_month,
+        false as is_configured
     from found
 
 )

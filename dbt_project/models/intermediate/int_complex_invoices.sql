@@ -25,7 +25,9 @@ largest_settlements as (
 
 settled as (
 
-    select invoice_id, sum(amount) as amount
+    select
+        invoice_id,
+        sum(amount) as amount
     from largest_settlements
     group by invoice_id
 

@@ -58,7 +58,7 @@ group_sales as (
     from scope_months as group_months
     cross join policies
     inner join company_months
-        on company_months.month_number <= group_months.month_number
+        on group_months.month_number >= company_months.month_number
     left join companies
         on company_months.company_id = companies.company_id
     left join rates
@@ -154,12 +154,16 @@ sales as (
     where scope_type in ('company', 'customer')
     union all
     select
-        series_id, month_number, days_in_month,
+        series_id,
+        month_number,
+        days_in_month,
         cast(coalesce(net_sales_amount, 0) as decimal(28, 8)) as net_sales_amount
     from group_sales
     union all
     select
-        series_id, month_number, days_in_month,
+        series_id,
+        month_number,
+        days_in_month,
         cast(coalesce(net_sales_amount, 0) as decimal(28, 8)) as net_sales_amount
     from segment_sales
 
@@ -216,8 +220,9 @@ questions as (
             when scope_months.scope_type = 'group'
                 then 'group|' || cast(scope_months.month_number as varchar(10))
             when scope_months.scope_type = 'segment'
-                then scope_months.company_id || '|segment|' || scope_months.scope_id || '|'
-                || cast(scope_months.month_number as varchar(10))
+                then
+                    scope_months.company_id || '|segment|' || scope_months.scope_id || '|'
+                    || cast(scope_months.month_number as varchar(10))
             else scope_months.company_id || '|' || scope_months.scope_type || '|' || scope_months.scope_id
         end
         and scope_months.month_number = runs.month_number
@@ -248,9 +253,9 @@ answered as (
         and questions.run_number = last_months.run_number
         and last_months.net_sales_amount > 0
         and questions.sales_until - questions.ar_amount
-            >= last_months.sales_until - last_months.net_sales_amount
+        >= last_months.sales_until - last_months.net_sales_amount
         and questions.sales_until - questions.ar_amount < last_months.sales_until
-        and last_months.sales_until <= questions.sales_until
+        and questions.sales_until >= last_months.sales_until
 
 )
 

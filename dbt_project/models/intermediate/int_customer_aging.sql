@@ -25,7 +25,8 @@ aggregated as (
         count(*) as item_count,
         cast(sum(case when days_past_due > 0 then 1 else 0 end) as bigint) as overdue_item_count,
         case
-            when count(case when days_past_due <= 0 then company_amount end)
+            when
+                count(case when days_past_due <= 0 then company_amount end)
                 = sum(case when days_past_due <= 0 then 1 else 0 end)
                 then {{ money('sum(case when days_past_due <= 0 then company_amount else 0 end)') }}
         end as not_due_company_amount,

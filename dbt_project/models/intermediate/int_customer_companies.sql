@@ -19,7 +19,10 @@ ranked as (
 
 first_company as (
 
-    select customer_id, company_id from ranked where version_rank = 1
+    select
+        customer_id,
+        company_id
+    from ranked where version_rank = 1
 
 )
 

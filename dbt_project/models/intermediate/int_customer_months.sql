@@ -210,7 +210,7 @@ sales_90 as (
         {{ complete_sum('sales.net_sales_amount') }} as net_sales_90_amount
     from sales
     inner join month_ends
-        on month_ends.month_end_date >= sales.effective_date
+        on sales.effective_date <= month_ends.month_end_date
         and month_ends.month_end_date <= {{ add_days('sales.effective_date', 89) }}
     group by sales.company_id, sales.customer_id, month_ends.month_number
 
@@ -225,7 +225,7 @@ sales_12 as (
         {{ complete_sum('monthly_sales.net_sales_amount') }} as net_sales_12m_amount
     from monthly_sales
     inner join month_ends
-        on month_ends.month_number >= monthly_sales.month_number
+        on monthly_sales.month_number <= month_ends.month_number
         and month_ends.month_number <= monthly_sales.month_number + 11
     group by monthly_sales.company_id, monthly_sales.customer_id, month_ends.month_number
 

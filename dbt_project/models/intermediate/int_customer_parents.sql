@@ -2,7 +2,9 @@ with recursive
 
 customers as (
 
-    select customer_id, parent_customer_id
+    select
+        customer_id,
+        parent_customer_id
     from {{ ref('int_customer_history') }}
     where is_current
 

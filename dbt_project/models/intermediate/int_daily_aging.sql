@@ -73,8 +73,8 @@ moves as (
         currency_code,
         aging_bucket,
         leaves_on as date_day,
-        -open_amount,
-        -company_amount,
+        -open_amount as open_amount,
+        -company_amount as company_amount,
         case when is_credit then 0 else -open_amount end as debit_amount,
         case when is_credit then -open_amount else 0 end as credit_amount,
         -1 as item_count,
@@ -101,6 +101,15 @@ daily_moves as (
 
 ),
 
+books as (
+
+    select distinct
+        company_id,
+        currency_code
+    from history
+
+),
+
 series as (
 
     select
@@ -108,7 +117,7 @@ series as (
         books.currency_code,
         buckets.aging_bucket,
         days.date_day
-    from (select distinct company_id, currency_code from history) as books
+    from books
     cross join buckets
     cross join days
 

@@ -3,8 +3,16 @@ with
 invoices as (
 
     select
-        invoice_id as document_id, document_number, status, reference, salesperson, contract_id,
-        cast(null as varchar(200)) as reason, tax_amount, coalesce(is_disputed, false) as is_disputed, known_on
+        invoice_id as document_id,
+        document_number,
+        status,
+        reference,
+        salesperson,
+        contract_id,
+        cast(null as varchar(200)) as reason,
+        tax_amount,
+        coalesce(is_disputed, false) as is_disputed,
+        known_on
     from {{ ref('stg_invoices') }}
     where known_until = {{ forever() }}
 
@@ -13,9 +21,16 @@ invoices as (
 credit_memos as (
 
     select
-        credit_memo_id as document_id, document_number, status, cast(null as varchar(200)) as reference,
-        cast(null as varchar(200)) as salesperson, cast(null as varchar(200)) as contract_id, reason,
-        cast(null as {{ amount_type() }}) as tax_amount, false as is_disputed, known_on
+        credit_memo_id as document_id,
+        document_number,
+        status,
+        cast(null as varchar(200)) as reference,
+        cast(null as varchar(200)) as salesperson,
+        cast(null as varchar(200)) as contract_id,
+        reason,
+        cast(null as {{ amount_type() }}) as tax_amount,
+        false as is_disputed,
+        known_on
     from {{ ref('stg_credit_memos') }}
     where known_until = {{ forever() }}
 
@@ -24,10 +39,16 @@ credit_memos as (
 receipts as (
 
     select
-        receipt_id as document_id, document_number, status, bank_reference as reference,
-        cast(null as varchar(200)) as salesperson, cast(null as varchar(200)) as contract_id,
-        cast(null as varchar(200)) as reason, cast(null as {{ amount_type() }}) as tax_amount,
-        false as is_disputed, known_on
+        receipt_id as document_id,
+        document_number,
+        status,
+        bank_reference as reference,
+        cast(null as varchar(200)) as salesperson,
+        cast(null as varchar(200)) as contract_id,
+        cast(null as varchar(200)) as reason,
+        cast(null as {{ amount_type() }}) as tax_amount,
+        false as is_disputed,
+        known_on
     from {{ ref('stg_receipts') }}
     where known_until = {{ forever() }}
 
@@ -36,9 +57,16 @@ receipts as (
 adjustments as (
 
     select
-        adjustment_id as document_id, document_number, status, cast(null as varchar(200)) as reference,
-        cast(null as varchar(200)) as salesperson, cast(null as varchar(200)) as contract_id, reason,
-        cast(null as {{ amount_type() }}) as tax_amount, false as is_disputed, known_on
+        adjustment_id as document_id,
+        document_number,
+        status,
+        cast(null as varchar(200)) as reference,
+        cast(null as varchar(200)) as salesperson,
+        cast(null as varchar(200)) as contract_id,
+        reason,
+        cast(null as {{ amount_type() }}) as tax_amount,
+        false as is_disputed,
+        known_on
     from {{ ref('stg_adjustments') }}
     where known_until = {{ forever() }}
 

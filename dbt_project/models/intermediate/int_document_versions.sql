@@ -163,7 +163,10 @@ live as (
 
 drafts as (
 
-    select document_id, life from lives where state = 'draft'
+    select
+        document_id,
+        life
+    from lives where state = 'draft'
 
 ),
 

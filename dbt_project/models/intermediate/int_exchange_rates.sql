@@ -28,7 +28,21 @@ ranked as (
 
 direct as (
 
-    select from_currency, to_currency, rate_date, rate from ranked where preference = 1
+    select
+        from_currency,
+        to_currency,
+        rate_date,
+        rate
+    from ranked where preference = 1
+
+),
+
+quoted as (
+
+    select distinct
+        from_currency,
+        to_currency
+    from direct
 
 ),
 
@@ -41,7 +55,7 @@ inverse as (
         direct.rate_date,
         cast(1 / {{ double('direct.rate') }} as decimal(20, 12)) as rate
     from direct
-    left join (select distinct from_currency, to_currency from direct) as quoted
+    left join quoted
         on direct.to_currency = quoted.from_currency
         and direct.from_currency = quoted.to_currency
     where quoted.from_currency is null

@@ -22,12 +22,16 @@ scheduled_invoices as (
 -- The days on which an invoice or any row of its schedule changed.
 known_days as (
 
-    select invoices.document_id, invoices.known_on as known_at
+    select
+        invoices.document_id,
+        invoices.known_on as known_at
     from invoices
     inner join scheduled_invoices
         on invoices.document_id = scheduled_invoices.invoice_id
     union
-    select schedule_rows.invoice_id as document_id, schedule_rows.known_on as known_at
+    select
+        schedule_rows.invoice_id as document_id,
+        schedule_rows.known_on as known_at
     from schedule_rows
 
 ),
@@ -111,6 +115,15 @@ valid_rows as (
 
 ),
 
+validly_scheduled as (
+
+    select distinct
+        document_id,
+        known_on
+    from valid_rows
+
+),
+
 without_valid_rows as (
 
     select
@@ -122,10 +135,10 @@ without_valid_rows as (
         invoices_then.known_until,
         1 as position
     from invoices_then
-    left join (select distinct document_id, known_on from valid_rows) as valid
-        on invoices_then.document_id = valid.document_id
-        and invoices_then.known_on = valid.known_on
-    where valid.document_id is null
+    left join validly_scheduled
+        on invoices_then.document_id = validly_scheduled.document_id
+        and invoices_then.known_on = validly_scheduled.known_on
+    where validly_scheduled.document_id is null
 
 ),
 
@@ -149,18 +162,36 @@ never_scheduled as (
 instalments as (
 
     select
-        document_id, cast(instalment_number as integer) as instalment_number, due_date, amount,
-        known_on, known_until, cast(position as integer) as position, true as is_scheduled
+        document_id,
+        cast(instalment_number as integer) as instalment_number,
+        due_date,
+        amount,
+        known_on,
+        known_until,
+        cast(position as integer) as position,
+        true as is_scheduled
     from valid_rows
     union all
     select
-        document_id, cast(instalment_number as integer) as instalment_number, due_date, amount,
-        known_on, known_until, cast(position as integer) as position, true as is_scheduled
+        document_id,
+        cast(instalment_number as integer) as instalment_number,
+        due_date,
+        amount,
+        known_on,
+        known_until,
+        cast(position as integer) as position,
+        true as is_scheduled
     from without_valid_rows
     union all
     select
-        document_id, cast(instalment_number as integer) as instalment_number, due_date, amount,
-        known_on, known_until, cast(position as integer) as position, false as is_scheduled
+        document_id,
+        cast(instalment_number as integer) as instalment_number,
+        due_date,
+        amount,
+        known_on,
+        known_until,
+        cast(position as integer) as position,
+        false as is_scheduled
     from never_scheduled
 
 )

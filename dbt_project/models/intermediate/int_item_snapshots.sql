@@ -63,8 +63,8 @@ aged as (
         {{ days_between(aging_date('history'), 'snapshot_days.as_of_date') }} as days_aged
     from history
     inner join snapshot_days
-        on snapshot_days.as_of_date >= history.valid_from
-        and snapshot_days.as_of_date < history.valid_to
+        on history.valid_from <= snapshot_days.as_of_date
+        and history.valid_to > snapshot_days.as_of_date
 
 ),
 

@@ -78,8 +78,7 @@ entries as (
 identified as (
 
     select
-        {{ dbt.hash("concat(event_id, '|', open_item_id, '|', cast(known_on as varchar(10)), '|', side)") }}
-            as entry_id,
+        md5(concat(event_id, '|', open_item_id, '|', cast(known_on as varchar(10)), '|', side)) as entry_id,
         event_id,
         ledger_side,
         open_item_id,

@@ -55,7 +55,9 @@ running as (
 
 first_zero as (
 
-    select document_id, min(effective_date) as settled_on
+    select
+        document_id,
+        min(effective_date) as settled_on
     from running
     where balance = 0
     group by document_id

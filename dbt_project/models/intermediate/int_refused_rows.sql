@@ -42,7 +42,9 @@ documents as (
 
 schedules as (
 
-    select invoice_id, sum(amount) as scheduled_amount
+    select
+        invoice_id,
+        sum(amount) as scheduled_amount
     from instalments
     group by invoice_id
 
@@ -51,7 +53,9 @@ schedules as (
 unknown_invoice as (
 
     select
-        applications.source_name, 'applications' as entity, applications.application_id as row_id,
+        applications.source_name,
+        'applications' as entity,
+        applications.application_id as row_id,
         'names invoice ' || applications.invoice_id || ', which the source has not delivered' as reason,
         applications.known_on
     from applications
@@ -64,7 +68,9 @@ unknown_invoice as (
 unknown_credit as (
 
     select
-        applications.source_name, 'applications' as entity, applications.application_id as row_id,
+        applications.source_name,
+        'applications' as entity,
+        applications.application_id as row_id,
         'uses ' || applications.credit_id || ', which the source has not delivered' as reason,
         applications.known_on
     from applications
@@ -77,7 +83,9 @@ unknown_credit as (
 other_currency as (
 
     select
-        applications.source_name, 'applications' as entity, applications.application_id as row_id,
+        applications.source_name,
+        'applications' as entity,
+        applications.application_id as row_id,
         'applies ' || credits.currency_code || ' to an invoice in ' || invoices.currency_code as reason,
         applications.known_on
     from applications
@@ -92,7 +100,8 @@ other_currency as (
 unknown_schedule as (
 
     select
-        instalments.source_name, 'instalments' as entity,
+        instalments.source_name,
+        'instalments' as entity,
         instalments.invoice_id || '|' || cast(instalments.instalment_number as varchar(20)) as row_id,
         'names invoice ' || instalments.invoice_id || ', which the source has not delivered' as reason,
         instalments.known_on
@@ -106,7 +115,8 @@ unknown_schedule as (
 wrong_schedule as (
 
     select
-        instalments.source_name, 'instalments' as entity,
+        instalments.source_name,
+        'instalments' as entity,
         instalments.invoice_id || '|' || cast(instalments.instalment_number as varchar(20)) as row_id,
         'the schedule adds up to ' || cast(schedules.scheduled_amount as varchar(40))
         || ', the invoice is ' || cast(documents.amount as varchar(40)) as reason,
@@ -123,7 +133,9 @@ wrong_schedule as (
 unknown_dispute as (
 
     select
-        disputes.source_name, 'disputes' as entity, disputes.dispute_id as row_id,
+        disputes.source_name,
+        'disputes' as entity,
+        disputes.dispute_id as row_id,
         'names invoice ' || disputes.invoice_id || ', which the source has not delivered' as reason,
         disputes.known_on
     from disputes
@@ -136,7 +148,9 @@ unknown_dispute as (
 unknown_adjustment as (
 
     select
-        adjustments.source_name, 'adjustments' as entity, adjustments.adjustment_id as row_id,
+        adjustments.source_name,
+        'adjustments' as entity,
+        adjustments.adjustment_id as row_id,
         'settles ' || coalesce(adjustments.invoice_id, adjustments.credit_id)
         || ', which the source has not delivered' as reason,
         adjustments.known_on

@@ -65,9 +65,19 @@ short_entries as (
 
 entries as (
 
-    select event_id, open_item_id, amount, effective_date from allocations
+    select
+        event_id,
+        open_item_id,
+        amount,
+        effective_date
+    from allocations
     union all
-    select event_id, open_item_id, amount, effective_date from short_entries
+    select
+        event_id,
+        open_item_id,
+        amount,
+        effective_date
+    from short_entries
 
 )
 

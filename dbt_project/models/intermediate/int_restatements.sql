@@ -15,7 +15,9 @@ snapshot_days as (
 -- A day before anything was known was never reported, so nothing about it can be restated.
 first_known as (
 
-    select company_id, min(known_on) as first_known_on
+    select
+        company_id,
+        min(known_on) as first_known_on
     from entries
     group by company_id
 
@@ -86,7 +88,21 @@ restated as (
 -- What the evening's own report said: everything effective and known by then.
 report_days as (
 
-    select distinct as_of_date, company_id from restated
+    select distinct
+        as_of_date,
+        company_id
+    from restated
+
+),
+
+counted as (
+
+    select
+        company_id,
+        greatest(effective_date, known_on) as counts_from,
+        sum(company_amount) as amount
+    from entries
+    group by company_id, greatest(effective_date, known_on)
 
 ),
 
@@ -95,18 +111,11 @@ reported as (
     select
         report_days.as_of_date,
         report_days.company_id,
-        sum(daily.amount) as reported_amount
+        sum(counted.amount) as reported_amount
     from report_days
-    inner join (
-        select
-            company_id,
-            greatest(effective_date, known_on) as counts_from,
-            sum(company_amount) as amount
-        from entries
-        group by company_id, greatest(effective_date, known_on)
-    ) as daily
-        on report_days.company_id = daily.company_id
-        and report_days.as_of_date >= daily.counts_from
+    inner join counted
+        on report_days.company_id = counted.company_id
+        and report_days.as_of_date >= counted.counts_from
     group by report_days.as_of_date, report_days.company_id
 
 ),

@@ -59,12 +59,18 @@ segmented as (
 
 ),
 
+books as (
+
+    select distinct company_id from customer_months
+
+),
+
 company_currencies as (
 
     select
         books.company_id,
         companies.currency_code
-    from (select distinct company_id from customer_months) as books
+    from books
     left join companies
         on books.company_id = companies.company_id
 
@@ -78,11 +84,11 @@ company_months as (
         days_in_month,
         company_id,
         {% for measure in measures -%}
-        {{ complete_sum(measure) }} as {{ measure }},
+            {{ complete_sum(measure) }} as {{ measure }},
         {% endfor -%}
-        {% for measure in weights + counts -%}
+    {% for measure in weights + counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
-        {% endfor %}
+    {% endfor %}
     from segmented
     group by month_end_date, month_number, days_in_month, company_id
 
@@ -97,11 +103,11 @@ segment_months as (
         company_id,
         segment,
         {% for measure in measures -%}
-        {{ complete_sum(measure) }} as {{ measure }},
+            {{ complete_sum(measure) }} as {{ measure }},
         {% endfor -%}
-        {% for measure in weights + counts -%}
+    {% for measure in weights + counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
-        {% endfor %}
+    {% endfor %}
     from segmented
     group by month_end_date, month_number, days_in_month, company_id, segment
 
@@ -144,11 +150,11 @@ group_months as (
         ) }} as {{ measure }},
         {% endfor -%}
         {% for measure in weights -%}
-        sum(company_months.{{ measure }} * {{ double('group_rates.closing_rate') }}) as {{ measure }},
+            sum(company_months.{{ measure }} * {{ double('group_rates.closing_rate') }}) as {{ measure }},
         {% endfor -%}
-        {% for measure in counts -%}
+    {% for measure in counts -%}
         sum(company_months.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
-        {% endfor %}
+    {% endfor %}
     from company_months
     inner join group_rates
         on company_months.month_end_date = group_rates.month_end_date
@@ -202,7 +208,7 @@ described as (
         scope_id,
         {{ (measures + weights) | join(',\n        ') }},
         {% for count in counts -%}
-        cast({{ count }} as bigint) as {{ count }},
+            cast({{ count }} as bigint) as {{ count }},
         {% endfor -%}
         {{ double('amount_days') }} / {{ days_in_month('month_end_date') }} as average_daily_ar_amount,
         -- Twelve months back must lie inside the company's history, else a year's figure would be made up.

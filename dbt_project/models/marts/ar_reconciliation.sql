@@ -91,6 +91,16 @@ item_balances as (
 
 ),
 
+minor_units as (
+
+    select
+        company_id,
+        max(company_minor_unit) as minor_unit
+    from history
+    group by company_id
+
+),
+
 ledger_changes as (
 
     select
@@ -106,9 +116,7 @@ ledger_changes as (
             ) }}
         ) as change
     from item_balances
-    left join (
-        select company_id, max(company_minor_unit) as minor_unit from history group by company_id
-    ) as minor_units
+    left join minor_units
         on item_balances.company_id = minor_units.company_id
     group by item_balances.company_id, item_balances.effective_date
 
@@ -117,11 +125,17 @@ ledger_changes as (
 -- Second: the intervals of the items.
 interval_changes as (
 
-    select company_id, valid_from as date_day, sum(company_amount) as change
+    select
+        company_id,
+        valid_from as date_day,
+        sum(company_amount) as change
     from history
     group by company_id, valid_from
     union all
-    select company_id, valid_to as date_day, -sum(company_amount) as change
+    select
+        company_id,
+        valid_to as date_day,
+        -sum(company_amount) as change
     from history
     group by company_id, valid_to
 
@@ -129,7 +143,10 @@ interval_changes as (
 
 items_by_day as (
 
-    select company_id, date_day, sum(change) as change
+    select
+        company_id,
+        date_day,
+        sum(change) as change
     from interval_changes
     group by company_id, date_day
 
@@ -231,7 +248,7 @@ unposted as (
         and documents.known_until = {{ forever() }}
         and compared.as_of_date >= documents.document_date
         and compared.as_of_date < documents.posting_date
-        and (documents.ended_on is null or documents.ended_on > compared.as_of_date)
+        and (documents.ended_on is null or compared.as_of_date < documents.ended_on)
     where compared.difference_amount <> 0
     group by compared.as_of_date, compared.company_id
 

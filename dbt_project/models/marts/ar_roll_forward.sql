@@ -64,6 +64,15 @@ balances as (
 
 ),
 
+books as (
+
+    select distinct
+        company_id,
+        currency_code
+    from entries
+
+),
+
 -- Also a currency in which nothing ever stayed open overnight has its months.
 closings as (
 
@@ -73,7 +82,7 @@ closings as (
         month_ends.month_end_date,
         month_ends.month_number,
         coalesce(balances.closing_amount, 0) as closing_amount
-    from (select distinct company_id, currency_code from entries) as books
+    from books
     cross join month_ends
     left join balances
         on books.company_id = balances.company_id

@@ -6,4 +6,10 @@ rates as (
 
 )
 
-select from_currency, to_currency, rate_date, valid_until, rate from rates
+select
+    from_currency,
+    to_currency,
+    rate_date,
+    valid_until,
+    rate
+from rates

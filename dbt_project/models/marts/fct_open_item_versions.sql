@@ -15,10 +15,22 @@ details as (
 published as (
 
     select
-        items.open_item_id, items.document_id, items.company_id, items.customer_id, items.document_type,
-        details.document_number, items.currency_code, items.company_currency_code, items.instalment_number,
-        items.company_minor_unit, items.booking_rate, items.document_date, items.posting_date, items.due_date,
-        items.known_on, items.known_until
+        items.open_item_id,
+        items.document_id,
+        items.company_id,
+        items.customer_id,
+        items.document_type,
+        details.document_number,
+        items.currency_code,
+        items.company_currency_code,
+        items.instalment_number,
+        items.company_minor_unit,
+        items.booking_rate,
+        items.document_date,
+        items.posting_date,
+        items.due_date,
+        items.known_on,
+        items.known_until
     from items
     left join details
         on items.document_id = details.document_id

@@ -22,6 +22,7 @@ from receivables.errors import PermanentError, ReceivablesError, TransientError
 from receivables.landing import Manifest
 from receivables.load import LoadReport, load
 from receivables.publish import Publication, audit, build_candidate, candidate_database, publish
+from receivables.quarantine import record_refused
 from receivables.settings import Settings
 from receivables.sources import get_source, load_sources
 from receivables.transform import TransformReport, ensure_docs, transform
@@ -87,6 +88,7 @@ def transform_day(
 def candidate(settings: Settings, day: date, run: str, *, progress: Progress | None = None) -> Path:
     """Copy the marts of `day` into a version that nobody reads yet."""
     with recorded(settings, run, day, "candidate"):
+        record_refused(settings, day, run)
         return build_candidate(settings, day, run, progress=_named(progress, "candidate"))
 
 

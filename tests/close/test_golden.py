@@ -15,7 +15,7 @@ from tests.golden.scenarios import RUN_DAY, Expected, Scenario, load_scenarios
 SCENARIOS = load_scenarios("ageing")
 METRIC_SCENARIOS = load_scenarios("metrics")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("golden")]  # one worker builds the warehouses once
 
 
 def _edges(scenario: Scenario) -> Edges:

@@ -126,7 +126,7 @@ MUTATIONS = tuple(
             "on balances.open_item_id = items.open_item_id",
             "on balances.open_item_id <> items.open_item_id",
         ),
-        ("int_daily_aging", "sign", "        -open_amount,", "        open_amount,"),
+        ("int_daily_aging", "sign", "-open_amount as open_amount", "open_amount as open_amount"),
         ("int_daily_aging", "inequality", "enters_on < leaves_on", "enters_on > leaves_on"),
         ("int_daily_aging", "join", "left join daily_moves", "inner join daily_moves"),
         ("int_customer_months", "sign", "'-company_amount'", "'company_amount'"),

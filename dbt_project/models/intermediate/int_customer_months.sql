@@ -126,14 +126,12 @@ payment_days as (
         applied.customer_id,
         {{ month_number('applied.effective_date') }} as month_number,
         {{ complete_sum('applied.applied_amount') }} as applied_amount,
-        sum(
-            {{ double('applied.applied_amount') }}
-            * {{ days_between('items.document_date', 'applied.effective_date') }}
-        ) as applied_days_to_pay,
-        sum(
-            {{ double('applied.applied_amount') }}
-            * {{ days_between('items.due_date', 'applied.effective_date') }}
-        ) as applied_days_late
+        {{ complete_sum(
+            'applied.applied_amount * ' ~ days_between('items.document_date', 'applied.effective_date')
+        ) }} as applied_days_to_pay,
+        {{ complete_sum(
+            'applied.applied_amount * ' ~ days_between('items.due_date', 'applied.effective_date')
+        ) }} as applied_days_late
     from applied
     inner join items
         on applied.open_item_id = items.open_item_id
@@ -277,8 +275,14 @@ measured as (
         case when falling_due.company_id is null then 0 else falling_due.falling_due_amount end as falling_due_amount,
         case when balance_days.company_id is null then 0 else balance_days.amount_days end as amount_days,
         case when payment_days.company_id is null then 0 else payment_days.applied_amount end as applied_amount,
-        coalesce(payment_days.applied_days_to_pay, 0) as applied_days_to_pay,
-        coalesce(payment_days.applied_days_late, 0) as applied_days_late,
+        cast(
+            case when payment_days.company_id is null then 0 else payment_days.applied_days_to_pay end
+            as decimal(38, 12)
+        ) as applied_days_to_pay,
+        cast(
+            case when payment_days.company_id is null then 0 else payment_days.applied_days_late end
+            as decimal(38, 12)
+        ) as applied_days_late,
         cast(coalesce(balances.item_count, 0) as bigint) as item_count,
         cast(coalesce(balances.overdue_item_count, 0) as bigint) as overdue_item_count,
         cast(coalesce(settled.settled_invoice_count, 0) as bigint) as settled_invoice_count,

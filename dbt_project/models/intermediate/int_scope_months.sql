@@ -1,9 +1,8 @@
 {%- set measures = [
     'opening_ar_amount', 'ar_amount', 'not_due_amount', 'ar_12m_ago_amount', 'net_sales_amount',
     'net_sales_90_amount', 'net_sales_12m_amount', 'collected_amount', 'falling_due_amount',
-    'amount_days', 'applied_amount',
+    'amount_days', 'applied_amount', 'applied_days_to_pay', 'applied_days_late',
 ] -%}
-{%- set weights = ['applied_days_to_pay', 'applied_days_late'] -%}
 {%- set counts = [
     'item_count', 'overdue_item_count', 'settled_invoice_count', 'settled_days_to_pay',
     'settled_days_late', 'late_invoice_count',
@@ -86,7 +85,7 @@ company_months as (
         {% for measure in measures -%}
             {{ complete_sum(measure) }} as {{ measure }},
         {% endfor -%}
-    {% for measure in weights + counts -%}
+    {% for measure in counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
     from segmented
@@ -105,7 +104,7 @@ segment_months as (
         {% for measure in measures -%}
             {{ complete_sum(measure) }} as {{ measure }},
         {% endfor -%}
-    {% for measure in weights + counts -%}
+    {% for measure in counts -%}
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
     from segmented
@@ -149,9 +148,6 @@ group_months as (
             ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
         ) }} as {{ measure }},
         {% endfor -%}
-        {% for measure in weights -%}
-            sum(company_months.{{ measure }} * {{ double('group_rates.closing_rate') }}) as {{ measure }},
-        {% endfor -%}
     {% for measure in counts -%}
         sum(company_months.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
@@ -171,28 +167,28 @@ scopes as (
         month_end_date, month_number, days_in_month, company_id,
         'customer' as scope_type, customer_id as scope_id,
         {{ typed_measures }},
-        {{ (weights + counts) | join(', ') }}
+        {{ counts | join(', ') }}
     from segmented
     union all
     select
         month_end_date, month_number, days_in_month, company_id,
         'segment' as scope_type, segment as scope_id,
         {{ typed_measures }},
-        {{ (weights + counts) | join(', ') }}
+        {{ counts | join(', ') }}
     from segment_months
     union all
     select
         month_end_date, month_number, days_in_month, company_id,
         'company' as scope_type, company_id as scope_id,
         {{ typed_measures }},
-        {{ (weights + counts) | join(', ') }}
+        {{ counts | join(', ') }}
     from company_months
     union all
     select
         month_end_date, month_number, days_in_month, 'group' as company_id,
         'group' as scope_type, 'group' as scope_id,
         {{ typed_measures }},
-        {{ (weights + counts) | join(', ') }}
+        {{ counts | join(', ') }}
     from group_months
 
 ),
@@ -206,7 +202,7 @@ described as (
         company_id,
         scope_type,
         scope_id,
-        {{ (measures + weights) | join(',\n        ') }},
+        {{ measures | join(',\n        ') }},
         {% for count in counts -%}
             cast({{ count }} as bigint) as {{ count }},
         {% endfor -%}

@@ -20,8 +20,8 @@ from receivables.errors import ConfigError, PermanentError
 from receivables.landing import Manifest, PartWriter
 from receivables.settings import Settings
 from receivables.sources.base import Connector, Window
-from receivables.sources.config import EntityConfig, SourceConfig, SqlEntity
-from receivables.sources.connect import open_connector
+from receivables.sources.config import EntityConfig, IncrementalEntity, SourceConfig
+from receivables.sources.kinds import open_connector
 from receivables.sources.mapping import EntityMapping
 from receivables.warehouse import reading
 from receivables.yamlfile import did_you_mean
@@ -29,11 +29,15 @@ from receivables.yamlfile import did_you_mean
 
 @dataclass(frozen=True)
 class _Before:
-    """What the warehouse holds before the extract; `window` if this very run was loaded before."""
+    """What the warehouse holds before the extract; `window` if this very run was loaded before.
+
+    `read_whole_on` is the last business day whose load read everything, not only what had changed.
+    """
 
     watermark: datetime | None = None
     rows: int = 0
     window: Window | None = None
+    read_whole_on: date | None = None
 
 
 def day_end(day: date, timezone: str) -> datetime:
@@ -55,11 +59,11 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     company = load_company_config(settings)
     check_company(source, company)
     config = _entity_config(source, entity)
-    cursor = config.cursor if isinstance(config, SqlEntity) else None
+    cursor = config.cursor if isinstance(config, IncrementalEntity) else None
     mode = config.mode
     before = _held_before(settings, source.name, entity, run=run)
     # The same run reads the same window again, although its first load may have moved the watermark.
-    window = before.window or _window(config, day, source.timezone, before.watermark)
+    window = before.window or _window(config, day, source.timezone, before)
     started = datetime.now(UTC)
     folder = landing.extract_folder(settings, source=source.name, entity=entity, run=run)
     landing.start_folder(folder)
@@ -83,7 +87,9 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
             watermark = max(filter(None, (watermark, mapped.watermark)), default=None)
             for currency, total in mapped.totals.items():
                 totals[currency] = totals.get(currency, Decimal(0)) + total
-        keys = _sweep(settings, source, entity, connector=connector, company=company, folder=folder)
+        keys: tuple[landing.Part, ...] = ()
+        if _needs_sweep(config, window, before):
+            keys = _sweep(source, entity, connector=connector, company=company, folder=folder)
     for writer in (good, refused):
         writer.flush()
     if mode == "full":
@@ -121,8 +127,14 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     return manifest
 
 
+def _needs_sweep(config: EntityConfig, window: Window, before: _Before) -> bool:
+    """Whether to read the keys that are still there: an incremental read cannot see that a row is gone."""
+    if not isinstance(config, IncrementalEntity) or config.mode != "incremental":
+        return False
+    return config.sweep or (config.full_every is not None and window.start is None and before.rows > 0)
+
+
 def _sweep(
-    settings: Settings,
     source: SourceConfig,
     entity: str,
     *,
@@ -130,10 +142,7 @@ def _sweep(
     company: CompanyConfig,
     folder: Path,
 ) -> tuple[landing.Part, ...]:
-    """The keys still present in the source, for an incremental entity that asks for them."""
-    config = source.entity_configs[entity]
-    if not (isinstance(config, SqlEntity) and config.mode == "incremental" and config.sweep):
-        return ()
+    """The keys still present in the source."""
     whole = ENTITIES[entity]
     keys_only = Entity(whole.name, whole.key, tuple(whole.column(name) for name in whole.key))
     writer = PartWriter(folder, "keys")
@@ -144,13 +153,20 @@ def _sweep(
     return tuple(writer.parts)
 
 
-def _window(config: EntityConfig, day: date, timezone: str, watermark: datetime | None) -> Window:
-    """Up to the end of the business day; from the last load, or the earlier day, less the overlap."""
+def _window(config: EntityConfig, day: date, timezone: str, before: _Before) -> Window:
+    """Up to the end of the business day; from the last load, or the earlier day, less the overlap.
+
+    From the beginning, when nothing is loaded yet or a full read is due.
+    """
     end = day_end(day, timezone)
-    if watermark is None or not isinstance(config, SqlEntity) or config.mode == "full":
+    if before.watermark is None or not isinstance(config, IncrementalEntity) or config.mode == "full":
+        return Window(None, end)
+    if config.full_every is not None and (
+        before.read_whole_on is None or day - before.read_whole_on >= config.full_every
+    ):
         return Window(None, end)
     # A rerun of a past day reads that day again, although later days are loaded.
-    return Window(min(watermark, day_end(day - timedelta(days=1), timezone)) - config.overlap, end)
+    return Window(min(before.watermark, day_end(day - timedelta(days=1), timezone)) - config.overlap, end)
 
 
 def _entity_config(source: SourceConfig, entity: str) -> EntityConfig:
@@ -190,7 +206,19 @@ def _held_before(settings: Settings, source: str, entity: str, *, run: str) -> _
             stored_watermark(connection, source, entity),
             held_rows(connection, source, entity),
             _window_of_run(connection, source, entity, run=run),
+            _read_whole_on(connection, source, entity),
         )
+
+
+def _read_whole_on(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> date | None:
+    if not _exists(connection, "quality", "loads"):
+        return None
+    row = connection.execute(
+        "select max(as_of_date) from quality.loads where source = ? and entity = ? and window_from is null"
+        " and status = 'loaded'",
+        [source, entity],
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _window_of_run(

@@ -22,7 +22,8 @@ from receivables.errors import PermanentError
 from receivables.extract import check_not_emptied, entities_of, held_rows, stored_watermark
 from receivables.landing import Manifest
 from receivables.settings import Settings
-from receivables.sources.config import SourceConfig, load_sources
+from receivables.sources.config import SourceConfig
+from receivables.sources.kinds import load_sources
 from receivables.warehouse import writing
 
 _META_NAMES = tuple(name for name, _ in RAW_META)

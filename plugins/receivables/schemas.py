@@ -8,7 +8,7 @@ from typing import Any
 
 from receivables import company
 from receivables.settings import Settings
-from receivables.sources.config import source_schema
+from receivables.sources.kinds import source_schema
 
 
 def schemas() -> dict[str, dict[str, Any]]:

@@ -188,6 +188,23 @@ def test_without_a_sweep_incremental_entities_notice_no_removal(home: Settings) 
     assert case.run(NEXT).entities[0].removed == 0
 
 
+def test_a_full_read_that_is_due_brings_what_did_not_move_the_cursor(home: Settings) -> None:
+    entity = (
+        "table: bills\n    mode: incremental\n    cursor: changed_at\n    overlap: 1h\n    full_every: 7d"
+    )
+    case = sqlite_case(home, entity=entity)
+    case.run()
+    path = home.sources_dir / "erp.sqlite"
+    sqlite(path, "update bills set total = '11.00' where no = '1'; delete from bills where no = '2'")
+    case.run(DAY + timedelta(days=6))
+    assert case.query("select amount from raw_erp.invoices") == [(Decimal("10.1000"),), (Decimal("20.2000"),)]
+    case.run(DAY + timedelta(days=7))
+    assert ids(case) == ["1", "1", "2"]
+    assert case.query("select _row_key from raw_erp.invoices where _is_removed") == [("2",)]
+    report = case.run(DAY + timedelta(days=7))
+    assert (report.entities[0].changed, report.entities[0].removed) == (1, 1), "a rerun reports the same"
+
+
 def test_a_source_is_never_written(home: Settings) -> None:
     case = sqlite_case(home, entity='query: "select * from bills; drop table bills"')
     with pytest.raises(PermanentError):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from receivables.sources.check import EntityReport, SourceReport, check_source
-from receivables.sources.config import SourceConfig, get_source, load_source, load_sources
-from receivables.sources.connect import open_connector
+from receivables.sources.config import SourceConfig
+from receivables.sources.kinds import get_source, load_source, load_sources, open_connector
 
 __all__ = [
     "EntityReport",

@@ -11,8 +11,8 @@ from receivables.entities import ENTITIES
 from receivables.errors import ReceivablesError
 from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS, Connector, Window
-from receivables.sources.config import SourceConfig, get_source
-from receivables.sources.connect import open_connector
+from receivables.sources.config import SourceConfig
+from receivables.sources.kinds import get_source, open_connector
 from receivables.sources.mapping import EntityMapping
 
 _PROBLEMS = 5

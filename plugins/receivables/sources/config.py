@@ -26,10 +26,9 @@ from receivables.company import CurrencyCode, TimeZone
 from receivables.entities import ENTITIES, Entity
 from receivables.errors import ConfigError
 from receivables.settings import Settings
-from receivables.yamlfile import StrictModel, YamlFile, did_you_mean, parse, read_yaml, unknown_key
+from receivables.yamlfile import StrictModel, unknown_key
 
 Scalar = str | int | bool | Decimal
-NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -258,23 +257,36 @@ class FileEntity(EntityConfig, FileFormat):
         return mode
 
 
-class SqlEntity(EntityConfig):
-    """One canonical entity in a database."""
+class IncrementalEntity(EntityConfig):
+    """One canonical entity that can be read by what changed. Any kind may use it or narrow it."""
 
-    table: str | None = Field(None, description="A table or view, with its schema if needed.")
-    query: str | None = Field(None, description="A select, instead of `table`.")
     cursor: str | None = Field(None, description="The column that says when a row last changed.")
     overlap: Duration = Field(
         timedelta(days=3), description="How far before the last load an incremental read starts, e.g. 3d."
     )
     sweep: bool = Field(False, description="incremental: read all keys each time, to notice removed rows.")
+    full_every: Duration | None = Field(
+        None,
+        description="incremental: read everything again when the last full read is this long ago, e.g. 7d.",
+    )
+
+    @model_validator(mode="after")
+    def _has_a_cursor(self) -> IncrementalEntity:
+        if self.mode == "incremental" and not self.cursor:
+            raise ValueError("mode incremental needs `cursor`: the column that says when a row last changed")
+        return self
+
+
+class SqlEntity(IncrementalEntity):
+    """One canonical entity in a database."""
+
+    table: str | None = Field(None, description="A table or view, with its schema if needed.")
+    query: str | None = Field(None, description="A select, instead of `table`.")
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SqlEntity:
         if (self.table is None) == (self.query is None):
             raise ValueError("needs either `table` or `query`")
-        if self.mode == "incremental" and not self.cursor:
-            raise ValueError("mode incremental needs `cursor`: the column that says when a row last changed")
         return self
 
 
@@ -386,9 +398,6 @@ class SqlSource(SourceConfig):
     entities: dict[str, SqlEntity] = Field(min_length=1)
 
 
-KINDS: dict[str, type[SourceConfig]] = {"files": FilesSource, "sql": SqlSource}
-
-
 def _at(prefix: tuple[str, ...], error: PydanticCustomError) -> PydanticCustomError:
     context = dict(error.context or {})
     context["at"] = (*prefix, *context.get("at", ()))
@@ -436,76 +445,6 @@ def document_date(entity: Entity) -> str:
     return next(column.name for column in entity.columns if column.type == "date" and column.required)
 
 
-def load_source(path: Path) -> SourceConfig:
-    """Read one source file.
-
-    Raises:
-        ConfigError: with every fault found, each with its line and what is possible there.
-    """
-    if not NAME.fullmatch(path.stem):
-        raise ConfigError(
-            str(path),
-            cause=f"the name '{path.stem}' names tables; it must be lower case letters, digits and _",
-            next_step=f"rename the file, e.g. {_good_name(path.stem)}.yml",
-        )
-    source = read_yaml(path)
-    config = parse(_kind(source), source)
-    config._file = path
-    return config
-
-
-def _good_name(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_0123456789") or "erp"
-
-
-def _kind(source: YamlFile) -> type[SourceConfig]:
-    kind = source.data.get("kind")
-    if kind not in KINDS:
-        given = f"there is no kind '{kind}'{did_you_mean(str(kind), KINDS)}" if kind else "`kind` is missing"
-        raise ConfigError(
-            f"{source.path}:{source.line_of(('kind',))}",
-            cause=given,
-            next_step=f"write `kind: ` and one of {', '.join(KINDS)}",
-        )
-    return KINDS[kind]
-
-
-def load_sources(settings: Settings) -> dict[str, SourceConfig]:
-    """All source files of the installation, by name.
-
-    Raises:
-        ConfigError: a file is wrong, or two files share a name.
-    """
-    sources: dict[str, SourceConfig] = {}
-    for path in sorted((*settings.sources_dir.glob("*.yml"), *settings.sources_dir.glob("*.yaml"))):
-        if path.stem in sources:
-            raise ConfigError(
-                str(path),
-                cause=f"{sources[path.stem].file.name} has the same name",
-                next_step="give each source its own name",
-            )
-        sources[path.stem] = load_source(path)
-    return sources
-
-
-def get_source(settings: Settings, name: str) -> SourceConfig:
-    """One source by name.
-
-    Raises:
-        ConfigError: there is no such source, or its file is wrong.
-    """
-    for ending in (".yml", ".yaml"):
-        path = settings.sources_dir / f"{name}{ending}"
-        if path.is_file():
-            return load_source(path)
-    names = sorted(path.stem for path in settings.sources_dir.glob("*.y*ml"))
-    raise ConfigError(
-        f"source '{name}'",
-        cause=f"there is no {settings.sources_dir / name}.yml{did_you_mean(name, names)}",
-        next_step=f"use one of {', '.join(names)}" if names else "write one; docs/sources.md shows how",
-    )
-
-
 def expand(text: str, settings: Settings, *, what: str) -> str:
     """Replace ${VARIABLE}s; RECEIVABLES_HOME and RECEIVABLES_ROOT always have a value.
 
@@ -537,37 +476,3 @@ def require_variables(names: Iterable[str], values: dict[str, str], *, what: str
             cause=f"environment variable{'s' if len(missing) > 1 else ''} not set: {', '.join(missing)}",
             next_step="export them (or put them into the service's environment file), then start again",
         )
-
-
-def source_schema() -> dict[str, Any]:
-    """The JSON schema of source files, for editors."""
-    schemas = [(kind, model.model_json_schema(by_alias=True)) for kind, model in KINDS.items()]
-    definitions: dict[str, Any] = {}
-    for kind, schema in schemas:
-        definitions.update(schema.pop("$defs", {}))
-        model = "FileEntity" if kind == "files" else "SqlEntity"
-        schema["properties"]["entities"] = {
-            "type": "object",
-            "additionalProperties": False,
-            "minProperties": 1,
-            "properties": {
-                name: {"allOf": [{"$ref": f"#/$defs/{model}"}, {"$ref": f"#/$defs/columns_of_{name}"}]}
-                for name in ENTITIES
-            },
-        }
-        schema["properties"]["kind"] = {"const": kind}
-    for entity in ENTITIES.values():
-        definitions[f"columns_of_{entity.name}"] = {
-            "properties": {
-                "columns": {
-                    "additionalProperties": False,
-                    "properties": {column.name: {"$ref": "#/$defs/ColumnMap"} for column in entity.columns},
-                }
-            }
-        }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A source of the receivables warehouse",
-        "oneOf": [schema for _, schema in schemas],
-        "$defs": dict(sorted(definitions.items())),
-    }

@@ -62,6 +62,11 @@ class Settings:
         return self.published / "current" / "receivables.duckdb"
 
     @property
+    def http_state(self) -> Path:
+        """Tokens, used-up limits and kept answers of web services; readable by its owner alone."""
+        return self.home / "http"
+
+    @property
     def outbox(self) -> Path:
         """Mails are written here when no mail server is configured."""
         return self.home / "outbox"

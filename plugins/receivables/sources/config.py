@@ -29,7 +29,7 @@ from receivables.settings import Settings
 from receivables.yamlfile import StrictModel, unknown_key
 
 Scalar = str | int | bool | Decimal
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def _as_text(value: Any) -> Any:
@@ -315,7 +315,7 @@ class PostgresConnection(_Short):
     def _is_complete(self) -> PostgresConnection:
         for name in ("url", "password"):
             value = getattr(self, name)
-            if value is not None and not _VARIABLE.fullmatch(value):
+            if value is not None and not VARIABLE.fullmatch(value):
                 raise _fault(
                     f"{name} stands in the file; put it in an environment variable and write ${{NAME}} here",
                     (name,),
@@ -457,10 +457,8 @@ def expand(text: str, settings: Settings, *, what: str) -> str:
 def expand_all(texts: dict[str, str], settings: Settings, *, what: str) -> dict[str, str]:
     """`expand` for several texts: variables that are missing in any of them are named at once."""
     values = {"RECEIVABLES_HOME": str(settings.home), "RECEIVABLES_ROOT": str(settings.root), **os.environ}
-    require_variables(
-        {name for text in texts.values() for name in _VARIABLE.findall(text)}, values, what=what
-    )
-    return {key: _VARIABLE.sub(lambda match: values[match[1]], text) for key, text in texts.items()}
+    require_variables({name for text in texts.values() for name in VARIABLE.findall(text)}, values, what=what)
+    return {key: VARIABLE.sub(lambda match: values[match[1]], text) for key, text in texts.items()}
 
 
 def require_variables(names: Iterable[str], values: dict[str, str], *, what: str) -> None:

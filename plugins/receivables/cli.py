@@ -457,6 +457,8 @@ def _print_source(report: Any) -> None:
             console.print_error(entity.error)
         for location, reason in entity.problems:
             console.out.print(f"  [yellow]{entity.entity}[/] {location}: {reason}")
+        for note in entity.notes:
+            console.out.print(f"  [dim]{entity.entity}:[/] {note}", soft_wrap=True)
 
 
 def _stop(*_: object) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -54,3 +54,11 @@ class Connector(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A connector that says what it met where installations of a system differ."""
+
+    def notes(self, entity: str) -> tuple[str, ...]:
+        """Sentences for the person who sets the source up; after `describe`, and again after `read`."""

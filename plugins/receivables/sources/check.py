@@ -10,7 +10,7 @@ from receivables.company import CompanyConfig, check_company, load_company_confi
 from receivables.entities import ENTITIES
 from receivables.errors import ReceivablesError
 from receivables.settings import Settings
-from receivables.sources.base import BATCH_ROWS, Connector, Window
+from receivables.sources.base import BATCH_ROWS, Connector, Explaining, Window
 from receivables.sources.config import SourceConfig
 from receivables.sources.kinds import get_source, open_connector
 from receivables.sources.mapping import EntityMapping
@@ -24,7 +24,7 @@ class EntityReport:
 
     `columns` maps canonical columns to their origin; `unused` are source columns that feed nothing. `rows`
     stops at the first batch of a large source: then `is_partial`. `problems` are (location, reason) of the
-    first refused rows.
+    first refused rows. `notes`: what the connector met where installations of its system differ.
     """
 
     entity: str
@@ -36,6 +36,7 @@ class EntityReport:
     is_partial: bool
     problems: tuple[tuple[str, str], ...]
     error: ReceivablesError | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_ok(self) -> bool:
@@ -107,6 +108,7 @@ def _check_entity(
                 refused=refused,
                 is_partial=rows >= BATCH_ROWS,
                 problems=tuple(problems[:_PROBLEMS]),
+                notes=connector.notes(entity) if isinstance(connector, Explaining) else (),
             )
     except ReceivablesError as error:
         return EntityReport(entity, mode, {}, (), 0, 0, False, (), error)

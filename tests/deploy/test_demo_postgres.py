@@ -14,7 +14,8 @@ from receivables import demo, pipeline
 from receivables.demo.postgres import column_type, copy_demo
 from receivables.errors import TransientError
 from receivables.settings import Settings
-from tests.conftest import PROJECT, Postgres
+from tests.conftest import PROJECT
+from tests.servers import Postgres
 
 EXAMPLE = PROJECT / "docs" / "examples" / "demo_erp_postgres.yml"
 LAST_DAY = date(2024, 8, 29)  # of a company of 60 days

@@ -19,7 +19,8 @@ from receivables.errors import ConfigError, PermanentError, TransientError
 from receivables.settings import Settings
 from receivables.sources import check_source
 from receivables.sources.sql import rebatch
-from tests.conftest import PROJECT, Postgres, _free_port
+from tests.conftest import PROJECT
+from tests.servers import Postgres, free_port
 from tests.sources.setup import DAY, Case, write_source
 
 NEXT = DAY + timedelta(days=1)
@@ -392,7 +393,7 @@ def assert_is_secret(secret: str, error: BaseException) -> None:
 
 
 def test_a_server_that_is_down_is_worth_a_retry(pg: Case, postgres: Postgres) -> None:
-    pg.file.write_text(pg.file.read_text().replace(str(postgres.port), str(_free_port())))
+    pg.file.write_text(pg.file.read_text().replace(str(postgres.port), str(free_port())))
     with pytest.raises(TransientError, match=r"the server does not answer .*Connection refused") as caught:
         pg.extract()
     assert caught.value.exit_code == 75

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -62,3 +63,12 @@ class Explaining(Protocol):
 
     def notes(self, entity: str) -> tuple[str, ...]:
         """Sentences for the person who sets the source up; after `describe`, and again after `read`."""
+
+
+def read_ahead(batches: Iterator[SourceBatch]) -> Iterator[SourceBatch]:
+    """The same batches; the next one is read while this one is worked on, so at most two are in memory."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from receivables import console
+from receivables import console, publishing_cli
 from receivables.errors import PermanentError, ReceivablesError
 from receivables.settings import Settings
 
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 sources_app = typer.Typer(no_args_is_help=True, help="Look at the source systems: `sources/<name>.yml`.")
 app.add_typer(sources_app, name="sources")
+publishing_cli.add_to(app)
 
 _state = {"debug": False, "json": False}
 
@@ -323,6 +324,9 @@ def status(as_json: AsJson = False) -> None:
 
 
 _STATUS_TABLES = (
+    ("Held back by critical checks", "held_back", ("as_of_date", "run", "critical", "checked_at")),
+    ("Readers were sent back", "rollbacks", ("at", "from_version", "to_version", "by", "reason")),
+    ("Accepted checks", "acceptances", ("as_of_date", "suite", "check", "accepted_by", "reason", "run")),
     ("Runs", "runs", ("run", "status", "finished_at", "failed_step", "message")),
     (
         "Failing checks",

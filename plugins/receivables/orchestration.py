@@ -172,18 +172,19 @@ def note_recovery(context: Context, step: Step) -> None:
 
 
 def decide(report: CheckReport, context: Context) -> None:
-    """Record what failed for the alert DAG, and stop the run when it was critical.
+    """Record what failed for the alert DAG, and stop the run when it was critical and nobody accepted it.
 
     Raises:
         CheckFailedError: a critical check failed.
     """
+    from receivables.acceptance import raise_unless_accepted
     from receivables.alerts import incident_of_report, record_incident
 
     settings, ti = Settings.load(), context["ti"]
     incident = incident_of_report(settings, report, dag=ti.dag_id, task=ti.task_id, log=_log_link(context))
     if incident:
         record_incident(settings, incident)
-    report.raise_for_critical()
+    raise_unless_accepted(settings, report)
 
 
 def record_failure(context: Context) -> None:

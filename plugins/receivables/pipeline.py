@@ -17,15 +17,31 @@ from pathlib import Path
 
 from receivables import extract as extracting
 from receivables import runs
+from receivables.acceptance import (
+    accepted_checks,
+    full_name,
+    raise_unless_accepted,
+    record_acceptances,
+    without_accepted,
+)
 from receivables.checks import CheckReport, check_marts, check_raw, write_results
 from receivables.errors import PermanentError, ReceivablesError, TransientError
 from receivables.landing import Manifest
 from receivables.load import LoadReport, load
-from receivables.publish import Publication, audit, build_candidate, candidate_database, publish
+from receivables.publish import (
+    Publication,
+    audit,
+    build_candidate,
+    candidate_database,
+    publish,
+    record_verdict,
+    rollbacks,
+)
 from receivables.quarantine import record_refused
 from receivables.settings import Settings
 from receivables.sources import get_source, load_sources
 from receivables.transform import TransformReport, ensure_docs, transform
+from receivables.warehouse import writing
 
 log = logging.getLogger(__name__)
 
@@ -96,15 +112,33 @@ def check_candidate(settings: Settings, day: date, run: str) -> CheckReport:
     """Check the version that would be published; the report decides nothing by itself."""
     report = check_marts(settings, candidate_database(settings, day, run), day, run)
     _record_checks(settings, report, "check_marts")
+    critical = [full_name(result) for result in report.failed("critical")]
+    record_verdict(settings, day, run, checks=len(report.results), critical=critical)
     return report
 
 
 def publish_version(settings: Settings, day: date, run: str) -> Publication:
-    """Publish the candidate of `run`."""
+    """Publish the candidate of `run`.
+
+    Raises:
+        CheckFailedError: a critical check of it failed and is not accepted.
+    """
     with recorded(settings, run, day, "publish") as outcome:
+        with writing(settings.warehouse) as connection:
+            runs.record_rollbacks(connection, rollbacks(settings))
         publication = publish(settings, day, run)
         outcome["version"] = publication.version.name
         return publication
+
+
+def accept(settings: Settings, day: date, run: str, checks: list[str], *, by: str, reason: str) -> list[str]:
+    """Let failed critical checks of one run pass, on record; return their full names.
+
+    What is then still in the way of the run is up to its next step: `publish_version`, or `run_day` again.
+    """
+    names = record_acceptances(settings, day, run, checks, by=by, reason=reason)
+    log.warning("%s of run %s accepted by %s: %s", ", ".join(names), run, by, reason)
+    return names
 
 
 def run_day(
@@ -143,13 +177,13 @@ def run_day(
         for number, name in enumerate(names):
             _tell(progress, "check_raw", name, number, len(names))
             raw_checks[name] = check_source(settings, name, day, run)
-            raw_checks[name].raise_for_critical()
+            raise_unless_accepted(settings, raw_checks[name])
         transformed = transform_day(settings, day, run, progress=progress)
         database = candidate(settings, day, run, progress=progress)
         audit(database.parent, day)
         _tell(progress, "check_marts", "rule book", 0, 1)
         mart_checks = check_candidate(settings, day, run)
-        mart_checks.raise_for_critical()
+        raise_unless_accepted(settings, mart_checks)
         _tell(progress, "publish", "version", 0, 1)
         publication = publish_version(settings, day, run)
         _tell(progress, "docs", "dbt docs", 0, 1)
@@ -223,7 +257,8 @@ def recorded(settings: Settings, run: str, day: date, step: str) -> Iterator[dic
 
 def _record_checks(settings: Settings, report: CheckReport, step: str) -> None:
     write_results(settings.warehouse, report)
-    status = "done" if report.passed else "failed"
+    accepted = () if report.passed else accepted_checks(settings, report.run)
+    status = "done" if without_accepted(report, accepted).passed else "failed"
     runs.record_step(settings, report.run, report.day, step, status, report.summary())
 
 

@@ -3,9 +3,11 @@
     published/.candidates/<version>/     being built and checked; nobody reads it
     published/versions/<version>/        receivables.duckdb, receivables_restricted.duckdb, manifest.json
     published/current -> versions/…      flipped by an atomic rename of the link
+    published/rollbacks.json             who sent readers back to an earlier version, when and why
 
 A reader sees a whole version or the one before it. A kill at any point leaves the old version current;
-the next run of the same step starts over from what is whole.
+the next run of the same step starts over from what is whole. Only what the checks have seen is published:
+their verdict lies beside the candidate, and goes when the candidate is built anew.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -28,8 +30,9 @@ from typing import Any
 
 import duckdb
 
+from receivables.acceptance import Acceptance, accepted_checks
 from receivables.crash import crash_point
-from receivables.errors import PermanentError, TransientError
+from receivables.errors import CheckFailedError, PermanentError, TransientError
 from receivables.settings import Settings
 from receivables.transform import Progress, ensure_manifest, personal_columns, project_fingerprint
 from receivables.warehouse import reading
@@ -49,6 +52,12 @@ PERSONAL_QUALITY = {"quality.quarantined_rows": frozenset({"payload"})}
 
 KEEP_VERSIONS = 2
 MINIMUM_AGE = timedelta(days=1)
+
+# What the checks said about a candidate.
+VERDICT = "checks.json"
+# A candidate that was refused waits over a long weekend for somebody to look at it.
+KEEP_HELD_BACK = 3
+HELD_BACK_AGE = timedelta(days=7)
 
 _SAFE_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -73,11 +82,37 @@ class Version:
 
 @dataclass(frozen=True)
 class Publication:
-    """What `publish` did. A version of an older business day is stored and does not become current."""
+    """What `publish` did.
+
+    A version of an older business day, and one that readers were sent back from, is stored and does not
+    become current.
+    """
 
     version: Version
     is_current: bool
     removed: tuple[str, ...] = ()
+    accepted: tuple[Acceptance, ...] = ()
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """A candidate that waits for somebody: its critical checks failed, and are not all accepted."""
+
+    as_of_date: date
+    run: str
+    checked_at: datetime
+    critical: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Readers were sent back from one version to another."""
+
+    at: datetime
+    from_version: str
+    to_version: str
+    by: str
+    reason: str
 
 
 def version_name(day: date, run: str) -> str:
@@ -124,6 +159,8 @@ def build_candidate(settings: Settings, day: date, run: str, *, progress: Progre
     """
     _assert_built_for(settings, day)
     folder = _candidates(settings) / version_name(day, run)
+    with _only_publisher(settings):
+        _remove_leftovers(settings)
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -160,13 +197,17 @@ def publish(
     Repeating it after a crash, or after success, ends in the same state.
 
     Raises:
-        PermanentError: there is no candidate, or it is not whole.
+        CheckFailedError: a critical check failed, and nobody has accepted it for this run.
+        PermanentError: there is no candidate, no check has seen it, or it is not whole.
         TransientError: another publication is running.
     """
     name = version_name(day, run)
     final = settings.published / "versions" / name
+    accepted = accepted_checks(settings, run)
     with _only_publisher(settings):
         if not final.exists():
+            _assert_candidate(settings, name, day)
+            _assert_may_be_published(_candidates(settings) / name, day, run, accepted)
             _seal(settings, _candidates(settings) / name, day, run)
             final.parent.mkdir(exist_ok=True)
             (_candidates(settings) / name).rename(final)
@@ -174,13 +215,93 @@ def publish(
             crash_point("publish.renamed")
         version = _read_version(final)
         current = current_version(settings)
-        is_current = current is None or day >= current.as_of_date
+        is_current = (current is None or day >= current.as_of_date) and name not in _withdrawn(settings)
         if is_current:
             _flip(settings, final)
             crash_point("publish.flipped")
         removed = _prune(settings, keep=keep, minimum_age=minimum_age)
-    log.info("published %s (%s)", name, "current" if is_current else "stored: a newer day is current")
-    return Publication(version=version, is_current=is_current, removed=removed)
+    log.info("published %s (%s)", name, "current" if is_current else "stored, not what readers see")
+    return Publication(version, is_current, removed, tuple(accepted.values()))
+
+
+def record_verdict(
+    settings: Settings, day: date, run: str, *, checks: int, critical: Collection[str]
+) -> None:
+    """Leave beside the candidate what the checks said: how many were asked, which critical ones failed.
+
+    Raises:
+        PermanentError: there is no candidate.
+    """
+    name = version_name(day, run)
+    _assert_candidate(settings, name, day)
+    facts = {
+        "as_of_date": day.isoformat(),
+        "run": run,
+        "checked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "checks": checks,
+        "critical": sorted(critical),
+    }
+    _write_whole(_candidates(settings) / name / VERDICT, facts)
+
+
+def held_back(settings: Settings) -> list[HeldBack]:
+    """The candidates that were refused and are still there, the last checked first."""
+    found = [
+        HeldBack(
+            as_of_date=date.fromisoformat(facts["as_of_date"]),
+            run=facts["run"],
+            checked_at=datetime.fromisoformat(facts["checked_at"]),
+            critical=tuple(facts["critical"]),
+        )
+        for path in _candidates(settings).glob(f"[0-9]*/{VERDICT}")
+        if (facts := json.loads(path.read_text(encoding="utf-8")))["critical"]
+    ]
+    return sorted(found, key=lambda candidate: candidate.checked_at, reverse=True)
+
+
+def rollback(settings: Settings, *, by: str, reason: str, to: str | None = None) -> Rollback:
+    """Send readers back to an earlier stored version, in one step, and keep a record of it.
+
+    The version they leave does not become current again by a repeated task of its run; a new run of any
+    day that is not older than what readers then see is published on top as usual.
+
+    Args:
+        to: the name of a stored version, or its business day; default: the one before the current one.
+
+    Raises:
+        PermanentError: there is no such version, or its files are not those that were checked.
+        TransientError: a publication is running.
+    """
+    with _only_publisher(settings):
+        current = current_version(settings)
+        if current is None:
+            raise PermanentError(
+                "rollback",
+                cause="nothing is published",
+                next_step="run a day: receivables run --as-of DAY",
+            )
+        target = _earlier_version(settings, current, to)
+        verify(settings, target.name)
+        entry = Rollback(datetime.now(UTC), current.name, target.name, by, reason)
+        # The record first: a kill in between leaves a note without effect, never an effect without a note.
+        _write_whole(
+            _rollback_file(settings), [_rollback_facts(each) for each in (*rollbacks(settings), entry)]
+        )
+        crash_point("rollback.recorded")
+        _flip(settings, target.path)
+    log.warning("readers were sent back from %s to %s by %s: %s", current.name, target.name, by, reason)
+    return entry
+
+
+def rollbacks(settings: Settings) -> list[Rollback]:
+    """Every rollback so far, the oldest first."""
+    path = _rollback_file(settings)
+    if not path.exists():
+        return []
+    return [
+        Rollback(datetime.fromisoformat(facts.pop("at")), **facts)
+        for facts in json.loads(path.read_text(encoding="utf-8"))
+    ]
 
 
 def newest_candidate(settings: Settings, day: date) -> str:
@@ -258,6 +379,93 @@ def open_published(path: Path, *, memory_limit: str = "2GB") -> Iterator[duckdb.
 
 def _candidates(settings: Settings) -> Path:
     return settings.published / ".candidates"
+
+
+def _assert_candidate(settings: Settings, name: str, day: date) -> None:
+    if not (_candidates(settings) / name / PUBLIC).exists():
+        raise PermanentError(
+            f"candidate {name}",
+            cause="does not exist",
+            next_step=f"build and check it first: receivables run --as-of {day}",
+        )
+
+
+def _assert_may_be_published(folder: Path, day: date, run: str, accepted: Collection[str]) -> None:
+    verdict = folder / VERDICT
+    if not verdict.exists():
+        raise PermanentError(
+            f"candidate {folder.name}",
+            cause="no check has seen it",
+            next_step=f"check it: clear check_marts, or receivables run --as-of {day} --run {run}",
+        )
+    refused = [
+        name for name in json.loads(verdict.read_text(encoding="utf-8"))["critical"] if name not in accepted
+    ]
+    if refused:
+        raise CheckFailedError(
+            f"candidate {folder.name}",
+            cause=f"{len(refused)} critical failed: {', '.join(refused)}",
+            next_step="mend the cause and run the day again; or let it pass once, on record: receivables"
+            f" publish --run {run} --accept CHECK --by NAME --reason TEXT",
+        )
+
+
+def _earlier_version(settings: Settings, current: Version, to: str | None) -> Version:
+    others = [version for version in stored_versions(settings) if version.name != current.name]
+    if to is not None:
+        found = [version for version in others if to in (version.name, version.as_of_date.isoformat())]
+    else:
+        withdrawn = _withdrawn(settings)
+        found = sorted(
+            (
+                version
+                for version in others
+                if version.as_of_date <= current.as_of_date
+                and version.published_at < current.published_at
+                and version.name not in withdrawn
+            ),
+            key=lambda version: (version.as_of_date, version.published_at),
+            reverse=True,
+        )
+    if found:
+        return found[0]
+    listed = ", ".join(version.name for version in others) or "none"
+    raise PermanentError(
+        f"rollback from {current.name}",
+        cause=f"no other version {to} is stored" if to else "no earlier version is stored",
+        next_step=f"name a stored one with --to: {listed}",
+    )
+
+
+def _withdrawn(settings: Settings) -> set[str]:
+    """The versions that readers were sent back from, unless they were sent there again."""
+    gone: set[str] = set()
+    for entry in rollbacks(settings):
+        gone.add(entry.from_version)
+        gone.discard(entry.to_version)
+    return gone
+
+
+def _rollback_file(settings: Settings) -> Path:
+    return settings.published / "rollbacks.json"
+
+
+def _rollback_facts(entry: Rollback) -> dict[str, str]:
+    return {
+        "at": entry.at.isoformat(timespec="seconds"),
+        "from_version": entry.from_version,
+        "to_version": entry.to_version,
+        "by": entry.by,
+        "reason": entry.reason,
+    }
+
+
+def _write_whole(path: Path, facts: Any) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
 
 
 def _read_version(path: Path) -> Version:
@@ -379,12 +587,6 @@ def _add_functions(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> 
 
 def _seal(settings: Settings, folder: Path, day: date, run: str) -> None:
     """Bring the run record up to date, audit, write the manifest, make the files durable and read-only."""
-    if not (folder / PUBLIC).exists():
-        raise PermanentError(
-            f"candidate {folder.name}",
-            cause="does not exist",
-            next_step=f"build and check it first: receivables run --as-of {day}",
-        )
     _refresh_quality(settings, folder)
     crash_point("publish.refreshed")
     facts = {
@@ -399,6 +601,7 @@ def _seal(settings: Settings, folder: Path, day: date, run: str) -> None:
             "dbt_project_sha256": project_fingerprint(settings),
         },
         "storage_version": STORAGE_VERSION,
+        "checks": json.loads((folder / VERDICT).read_text(encoding="utf-8")),
         "files": audit(folder, day),
     }
     crash_point("publish.audited")
@@ -412,6 +615,7 @@ def _seal(settings: Settings, folder: Path, day: date, run: str) -> None:
     manifest = folder / "manifest.json"
     manifest.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     manifest.chmod(0o444)
+    (folder / VERDICT).chmod(0o444)
     _sync(manifest)
     _sync(folder)
     crash_point("publish.sealed")
@@ -501,12 +705,25 @@ def _prune(settings: Settings, *, keep: int, minimum_age: timedelta) -> tuple[st
             version.path.rename(doomed)
             removed.append(version.name)
     crash_point("publish.pruned")
-    for leftover in _candidates(settings).glob("*"):
-        is_old = now.timestamp() - leftover.stat().st_mtime >= MINIMUM_AGE.total_seconds()
-        is_published = (settings.published / "versions" / leftover.name).exists()
-        if leftover.name.startswith("removed-") or is_old or is_published:
-            shutil.rmtree(leftover)
+    _remove_leftovers(settings)
     return tuple(removed)
+
+
+def _remove_leftovers(settings: Settings) -> None:
+    """Remove what was published, removed or given up; of refused candidates the newest wait longer."""
+    now = datetime.now(UTC)
+    refused = {version_name(each.as_of_date, each.run): each.checked_at for each in held_back(settings)}
+    waiting = {name for name in list(refused)[:KEEP_HELD_BACK] if now - refused[name] < HELD_BACK_AGE}
+    for leftover in _candidates(settings).glob("*"):
+        age = now.timestamp() - leftover.stat().st_mtime
+        is_given_up = leftover.name in refused or age >= MINIMUM_AGE.total_seconds()
+        is_published = (settings.published / "versions" / leftover.name).exists()
+        if (
+            leftover.name.startswith("removed-")
+            or is_published
+            or (is_given_up and leftover.name not in waiting)
+        ):
+            shutil.rmtree(leftover)
 
 
 @contextmanager

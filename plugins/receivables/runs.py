@@ -12,7 +12,7 @@ import duckdb
 
 from receivables.alerts import open_incidents
 from receivables.errors import TransientError
-from receivables.publish import current_version
+from receivables.publish import Rollback, current_version, held_back, rollbacks
 from receivables.settings import Settings
 from receivables.warehouse import reading, writing
 
@@ -63,11 +63,33 @@ def record_step(
         raise
 
 
+def record_rollbacks(connection: duckdb.DuckDBPyConnection, entries: Sequence[Rollback]) -> None:
+    """Bring `quality.rollbacks` in line with the record beside the versions.
+
+    A rollback must work while a run holds the warehouse; the next publication takes its record over.
+    """
+    connection.execute("begin transaction")
+    connection.execute("delete from quality.rollbacks")
+    for entry in entries:
+        connection.execute(
+            "insert into quality.rollbacks values (?, ?, ?, ?, ?)",
+            [
+                entry.at.astimezone(UTC).replace(tzinfo=None),
+                entry.from_version,
+                entry.to_version,
+                entry.by,
+                entry.reason,
+            ],
+        )
+    connection.execute("commit")
+
+
 def status(settings: Settings) -> dict[str, Any]:
     """What `receivables status` shows: plain values, ready for JSON.
 
-    Keys: `published`, `runs` (newest first), `failing_checks` (of the newest run of each suite),
-    `watermarks`, `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a
+    Keys: `published`, `held_back` (candidates that a critical check stopped), `rollbacks` and `acceptances`
+    (newest first), `runs` (newest first), `failing_checks` (of the newest run of each suite), `watermarks`,
+    `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a
     run holds the warehouse, or null before the first run.
     """
     version = current_version(settings)
@@ -80,7 +102,27 @@ def status(settings: Settings) -> dict[str, Any]:
             "published_at": version.published_at.isoformat(sep=" ", timespec="seconds"),
             "database": str(settings.published_database),
         },
+        "held_back": [
+            {
+                "as_of_date": candidate.as_of_date.isoformat(),
+                "run": candidate.run,
+                "checked_at": _plain(candidate.checked_at),
+                "critical": list(candidate.critical),
+            }
+            for candidate in held_back(settings)
+        ],
+        "rollbacks": [
+            {
+                "at": _plain(entry.at),
+                "from_version": entry.from_version,
+                "to_version": entry.to_version,
+                "by": entry.by,
+                "reason": entry.reason,
+            }
+            for entry in reversed(rollbacks(settings))
+        ],
         "read_from": None,
+        "acceptances": [],
         "runs": [],
         "failing_checks": [],
         "watermarks": [],
@@ -108,6 +150,7 @@ def _from_quality(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     }
     queries = {
         "runs": ("runs", _RUNS),
+        "acceptances": ("acceptances", _ACCEPTANCES),
         "failing_checks": ("check_results", _FAILING),
         "watermarks": ("loads", _WATERMARKS),
         "quarantine": ("quarantined_rows", _QUARANTINE),
@@ -137,6 +180,13 @@ select
 from quality.runs
 group by run
 order by started_at desc
+limit 10
+"""
+
+_ACCEPTANCES = """
+select as_of_date, run, suite, "check", observed, accepted_by, reason, accepted_at
+from quality.acceptances
+order by accepted_at desc
 limit 10
 """
 

@@ -33,6 +33,12 @@ create table if not exists quality.check_results (
 create table if not exists quality.runs (
     run varchar not null, as_of_date date, step varchar not null, status varchar not null, message varchar,
     version varchar, started_at timestamp, finished_at timestamp);
+create table if not exists quality.acceptances (
+    run varchar not null, as_of_date date, suite varchar not null, "check" varchar not null,
+    observed varchar, accepted_by varchar not null, reason varchar not null, accepted_at timestamp);
+create table if not exists quality.rollbacks (
+    rolled_back_at timestamp not null, from_version varchar not null, to_version varchar not null,
+    rolled_back_by varchar not null, reason varchar not null);
 """
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from receivables.publish import build_candidate, record_verdict
 from receivables.settings import Settings
 from receivables.transform import project_fingerprint
 from receivables.warehouse import writing
@@ -73,3 +75,22 @@ def build_marts(settings: Settings, day: date, *, edition: int = 1, rows: int = 
     (settings.dbt_target / "run_results.json").write_text(
         json.dumps({"args": {"vars": {"as_of_date": day.isoformat()}}, "results": [], "elapsed_time": 1.0})
     )
+
+
+def build_checked(settings: Settings, day: date, run: str, *, critical: Sequence[str] = ()) -> Path:
+    """A candidate with the verdict of its checks: `critical` are the names of those that failed.
+
+    Returns the public file.
+    """
+    database = build_candidate(settings, day, run)
+    with writing(settings.warehouse) as connection:
+        connection.execute("delete from quality.check_results where run = ?", [run])
+        for name in critical or ("marts.items.is_whole",):
+            suite, _, check = name.rpartition(".")
+            connection.execute(
+                'insert into quality.check_results (run, as_of_date, suite, "check", severity, observed,'
+                " success) values (?, ?, ?, ?, 'critical', '7 rows', ?)",
+                [run, day, suite, check, name not in critical],
+            )
+    record_verdict(settings, day, run, checks=max(len(critical), 1), critical=critical)
+    return database

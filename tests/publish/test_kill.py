@@ -15,6 +15,7 @@ import pytest
 
 from receivables.publish import current_version, stored_versions
 from receivables.settings import Settings
+from tests.conftest import PROJECT
 from tests.publish.installation import build_marts, make_installation
 
 FIRST = date(2026, 3, 1)
@@ -33,12 +34,13 @@ POINTS = (
 PUBLISHER = """
 import sys
 from datetime import date, timedelta
-from receivables.publish import build_candidate, publish
+from receivables.publish import publish
 from receivables.settings import Settings
+from tests.publish.installation import build_checked
 
 day, run, age = date.fromisoformat(sys.argv[1]), sys.argv[2], timedelta(seconds=int(sys.argv[3]))
 settings = Settings.load()
-build_candidate(settings, day, run)
+build_checked(settings, day, run)
 publish(settings, day, run, minimum_age=age)
 """
 
@@ -86,7 +88,7 @@ def run_publisher(
         "RECEIVABLES_CRASH_AT": crash_at,
     }
     command = [sys.executable, "-c", PUBLISHER, day.isoformat(), run, str(minimum_age)]
-    return subprocess.run(command, env=environment, check=False).returncode
+    return subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from receivables.errors import PermanentError
 from receivables.publish import (
     PUBLIC,
     RESTRICTED,
+    VERDICT,
     Publication,
     audit,
     build_candidate,
@@ -27,7 +28,7 @@ from receivables.publish import (
 )
 from receivables.settings import Settings
 from receivables.warehouse import writing
-from tests.publish.installation import build_marts, make_installation
+from tests.publish.installation import build_checked, build_marts, make_installation
 
 DAY = date(2026, 3, 31)
 
@@ -41,7 +42,7 @@ def installation(tmp_path: Path) -> Settings:
 
 def publish_day(settings: Settings, day: date, run: str, *, edition: int = 1) -> Publication:
     build_marts(settings, day, edition=edition)
-    build_candidate(settings, day, run)
+    build_checked(settings, day, run)
     return publish(settings, day, run)
 
 
@@ -81,7 +82,7 @@ def test_files_are_read_only_and_the_restricted_one_is_closed_to_others(installa
     version = publish_day(installation, DAY, "r1").version.path
 
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in version.iterdir()}
-    assert modes == {PUBLIC: 0o444, RESTRICTED: 0o440, "manifest.json": 0o444}
+    assert modes == {PUBLIC: 0o444, RESTRICTED: 0o440, "manifest.json": 0o444, VERDICT: 0o444}
 
 
 def test_the_manifest_names_day_run_rows_and_hashes(installation: Settings) -> None:
@@ -173,7 +174,7 @@ def test_a_function_that_needs_a_personal_column_stops_the_candidate(installatio
     stamp.write_text(project_fingerprint(installation))
 
     with pytest.raises(PermanentError, match="mails"):
-        build_candidate(installation, DAY, "r1")
+        build_checked(installation, DAY, "r1")
         publish(installation, DAY, "r1")
     assert current_version(installation) is None
 
@@ -194,12 +195,7 @@ def test_publishing_twice_ends_in_the_same_state(installation: Settings) -> None
 
 
 def test_checks_that_ran_on_the_candidate_are_published_with_it(installation: Settings) -> None:
-    build_candidate(installation, DAY, "r1")
-    with writing(installation.warehouse) as connection:
-        connection.execute(
-            'insert into quality.check_results (run, suite, "check", severity, success)'
-            " values ('r1', 'marts.items', 'is_whole', 'critical', true)"
-        )
+    build_checked(installation, DAY, "r1")
 
     database = publish(installation, DAY, "r1").version.database
 
@@ -209,7 +205,7 @@ def test_checks_that_ran_on_the_candidate_are_published_with_it(installation: Se
 def test_a_file_with_a_write_ahead_log_is_not_published(
     installation: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    candidate = build_candidate(installation, DAY, "r1")
+    candidate = build_checked(installation, DAY, "r1")
 
     def audit_while_somebody_writes(folder: Path, day: date) -> dict[str, Any]:
         candidate.with_name(f"{RESTRICTED}.wal").touch()
@@ -253,7 +249,7 @@ def test_pruning_keeps_the_current_the_newest_two_and_the_young(installation: Se
         publish_day(installation, DAY - timedelta(days=offset), f"r{offset}")
     assert len(stored_versions(installation)) == 4, "all are young"
 
-    build_candidate(installation, DAY - timedelta(days=3), "r9")
+    build_checked(installation, DAY - timedelta(days=3), "r9")
     publish(installation, DAY - timedelta(days=3), "r9", minimum_age=timedelta(0))
 
     kept = {version.name for version in stored_versions(installation)}

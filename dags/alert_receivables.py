@@ -1,11 +1,11 @@
-"""Mails what a person has to know: failed checks with their rows, broken runs, and recoveries.
+"""Mails what a person has to know: failed checks with their rows, broken runs, delays, and what is mended.
 
-**Starts** after a failure in any of the other DAGs, and after each publication (for warnings that stopped
-nothing). **Steps:** all open incidents go into one mail through the Airflow connection `smtp_default` to
-RECEIVABLES_ALERT_TO; without that connection the mail is written to the outbox folder and the log says so.
-**Stops** when the mail server is down: retried for hours, and the incidents stay open until a mail about
-them was accepted, so no alert is lost. **Again:** clear the run; an incident that was mailed is not mailed
-twice. Runbook: docs/runbooks/alert_receivables.md
+**Starts** after a failure or delay in any of the other DAGs, and after each publication (for warnings that
+stopped nothing). **Steps:** each recipient of `receivables.yml` gets what is critical at once and the rest in
+at most one digest a day, through the Airflow connection `smtp_default`; without that connection mails are
+written to the outbox folder and the log says so. **Stops** when the mail server is down: retried for hours,
+and mails wait in the spool until the server has taken them, so no alert is lost. **Again:** clear the run;
+what was mailed is not mailed twice. Runbook: docs/runbooks/alert_receivables.md
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from receivables import orchestration as flow
 
 @task(retries=8)
 def send_alerts(**context) -> int:
-    from receivables import alerts, mail_airflow
+    from receivables import alert_spool, mail_airflow
 
     with flow.working(context) as step:
-        return alerts.send_alerts(step.settings, mail_airflow.alert_transport(step.settings))
+        return alert_spool.send_alerts(step.settings, mail_airflow.alert_transport(step.settings))
 
 
 with DAG(

@@ -32,6 +32,7 @@ class Acceptance:
     accepted_by: str
     reason: str
     accepted_at: datetime
+    observed: str | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +78,7 @@ def accepted_checks(settings: Settings, run: str) -> dict[str, Acceptance]:
     with reading(settings.warehouse) as connection:
         try:
             rows = connection.execute(
-                'select run, as_of_date, suite, "check", accepted_by, reason, accepted_at'
+                'select run, as_of_date, suite, "check", accepted_by, reason, accepted_at, observed'
                 " from quality.acceptances where run = ?",
                 [run],
             ).fetchall()

@@ -1,56 +1,40 @@
 """What an alert mail says, as text and as HTML, in the language of its reader.
 
-Every value that comes from data, a driver or a file name is hostile input here: it is escaped in HTML, and
-kept to one line in the subject and in the text.
+Every value that comes from data, a driver or a file name is hostile input here: the HTML template escapes all
+of them, the text template keeps each on its line, and so does the subject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING
+from datetime import date
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from receivables.alert_texts import AREAS, MONTHS, ORDINALS, TEXTS
+from receivables.settings import PACKAGE_DIR
 
 if TYPE_CHECKING:
-    from receivables.alerts import FailedCheck, Incident
+    from receivables.alerts import FailedCheck, Incident, MendedCheck
 
-# One entry per language; a language that lacks a text falls back to English.
-TEXTS: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        "product": "Receivables",
-        "critical": "critical",
-        "warning": "warning",
-        "info": "info",
-        "recovered": "recovered",
-        "subject_more": "{title} (and {count} more)",
-        "intro_one": "One thing needs attention.",
-        "intro_many": "{count} things need attention.",
-        "consequence": "Consequence",
-        "what_failed": "What failed",
-        "error": "Error",
-        "rows_failed": "Rows that failed",
-        "observed": "Observed",
-        "expected": "Expected",
-        "meaning": "What it means",
-        "owner": "Owner",
-        "examples": "Examples",
-        "examples_of": "Examples ({shown} of {count})",
-        "next_step": "Next step",
-        "where": "Where to look",
-        "log": "Log",
-        "data_docs": "Check results",
-        "page": "Result page",
-        "more_checks": "{count} more checks failed; the check results show them.",
-        "runbook": "Runbook",
-        "context": "Business day {day} · {dag} · {task} · run {run} · {at} UTC",
-        "was": "Was",
-        "footer": "Sent by the receivables warehouse. Each failure of a run is mailed once.",
-    }
-}
-
+Kind = Literal["immediate", "digest"]
 
 # One cause often breaks many rules; past this number a mail is no longer read.
 SHOWN_CHECKS = 12
+
+_COLORS = {
+    "critical": "#b42318",
+    "late": "#b42318",
+    "warning": "#93580b",
+    "accepted_level": "#93580b",
+    "rolled_back": "#93580b",
+    "info": "#187a4a",
+    "recovered": "#187a4a",
+}
+_ORDER = ("critical", "late", "rolled_back", "accepted_level", "warning", "info", "recovered")
 
 
 @dataclass(frozen=True)
@@ -62,260 +46,209 @@ class Content:
     html: str
 
 
-def render(incidents: Sequence[Incident], language: str = "en") -> Content:
-    """One mail about all `incidents`, the worst first."""
-    order = {"critical": 0, "warning": 1, "info": 2}
-    ordered = sorted(incidents, key=lambda incident: order[incident.severity])
-    say = _Phrases(language)
-    return Content(_subject(ordered, say), _text(ordered, say), _html(ordered, say))
+def render(
+    incidents: Sequence[Incident],
+    language: str = "en",
+    *,
+    kind: Kind = "immediate",
+    translations: Mapping[str, Mapping[str, str]] | None = None,
+) -> Content:
+    """One mail about all `incidents`, the worst first.
+
+    Args:
+        translations: sentence and note of a check in `language`, by `suite.check`: `{"says": …, "note": …}`.
+    """
+    ordered = sorted(incidents, key=lambda incident: _ORDER.index(incident.level))
+    say = Phrases(language, translations or {})
+    subject = _subject(ordered, say, kind)
+    values: dict[str, Any] = {
+        "say": say,
+        "incidents": ordered,
+        "subject": subject,
+        "intro": _intro(ordered, say, kind),
+        "footer": say("footer"),
+        "shown_checks": SHOWN_CHECKS,
+        "colors": _COLORS,
+    }
+    html, text = (
+        _environment(form).get_template(f"alert.{form}.j2").render(values) for form in ("html", "txt")
+    )
+    return Content(subject, text, html)
 
 
-class _Phrases:
-    def __init__(self, language: str) -> None:
+@cache
+def _environment(form: str) -> Environment:
+    is_html = form == "html"
+    return Environment(
+        loader=FileSystemLoader(PACKAGE_DIR / "mails"),
+        autoescape=is_html,
+        finalize=_shown if is_html else _flat,
+        undefined=StrictUndefined,
+        trim_blocks=False,
+    )
+
+
+def _shown(value: object) -> object:
+    return "null" if value is None else value
+
+
+def _flat(value: object) -> str:
+    """A value on one line of the text: a name with a line break must not look like a line of its own."""
+    return "null" if value is None else "".join(char if char.isprintable() else " " for char in str(value))
+
+
+class Phrases:
+    """What a template says, in one language."""
+
+    def __init__(self, language: str, translations: Mapping[str, Mapping[str, str]]) -> None:
         self.language = language if language in TEXTS else "en"
+        self._translations = translations
 
     def __call__(self, key: str, **values: object) -> str:
         text = TEXTS[self.language].get(key, TEXTS["en"][key])
         return text.format(**values) if values else text
 
+    def day(self, day: date) -> str:
+        """A day as it is written in running text."""
+        if self.language == "zh":
+            return f"{day.year}年{day.month}月{day.day}日"
+        return f"{day.day} {MONTHS[day.month]} {day.year}"
 
-def _level(incident: Incident) -> str:
-    return "recovered" if incident.kind == "recovered" else incident.severity
+    def title(self, incident: Incident) -> str:
+        """What happened, in one line."""
+        if incident.kind == "check_failed" and incident.failed_checks:
+            return self(
+                "title_checks", what=self._what(incident), day=incident.day, counts=self.counts(incident)
+            )
+        if incident.kind == "run_failed" and incident.task:
+            return self("title_run_failed", dag=incident.dag, task=incident.task, day=incident.day)
+        if incident.kind == "recovered":
+            key = "title_recovered_checks" if incident.mended else "title_recovered_run"
+            return self(key, what=self._what(incident), dag=incident.dag, day=incident.day)
+        if incident.kind in {"accepted", "rolled_back"}:
+            return self(f"title_{incident.kind}", by=incident.by, day=incident.day, shown=incident.shown_day)
+        if incident.kind in {"late_landed", "late_published"}:
+            return self(f"title_{incident.kind}", day=incident.day, due=incident.due)
+        return incident.title
+
+    def counts(self, incident: Incident) -> str:
+        """How many checks failed, by severity."""
+        failed = [check.severity for check in incident.failed_checks if not check.accepted_by]
+        said = []
+        for severity in ("critical", "warning"):
+            count = failed.count(severity)
+            if count:
+                said.append(self(f"count_{severity}_{'one' if count == 1 else 'many'}", count=count))
+        accepted = len(incident.failed_checks) - len(failed)
+        return self("and").join([*said, *([f"{accepted} {self('accepted_level')}"] if accepted else [])])
+
+    def consequence(self, incident: Incident) -> str:
+        """What readers see now."""
+        shown = incident.shown_day
+        if incident.kind == "rolled_back":
+            return self("sent_back", shown=shown, left=incident.day)
+        if incident.kind == "accepted":
+            return self("accepted_now", day=incident.day)
+        if incident.kind == "recovered" or incident.is_published is None:
+            return incident.consequence
+        if incident.is_published:
+            return self("published", day=incident.day)
+        if shown is None:
+            return self("nothing_published", day=incident.day)
+        parts = [self("not_published", day=incident.day, shown=shown)]
+        areas = self._areas(incident)
+        if areas:
+            companies = incident.companies
+            of = self("of_companies", companies=", ".join(companies)) if companies else ""
+            parts.append(self("not_updated", areas=areas, companies=of, shown=shown))
+        return ("" if self.language == "zh" else " ").join(parts)
+
+    def next_step(self, incident: Incident) -> str:
+        """What to do."""
+        if incident.kind != "check_failed" or not incident.failed_checks:
+            return incident.next_step
+        owners = (
+            ", ".join(dict.fromkeys(check.owner for check in incident.failed_checks if check.owner)) or "–"
+        )
+        key = "next_critical" if incident.severity == "critical" else "next_warning"
+        return self(key, owners=owners, day=incident.day, run=incident.run)
+
+    def context(self, incident: Incident) -> str:
+        """Where and when it happened."""
+        return self(
+            "context",
+            day=incident.day,
+            dag=incident.dag,
+            task=incident.task or "–",
+            run=incident.run or "–",
+            at=incident.occurred_at.strftime("%Y-%m-%d %H:%M"),
+        )
+
+    def sentence(self, check: FailedCheck | MendedCheck) -> str:
+        """The rule, in the language of the reader where somebody has translated it."""
+        return self._translations.get(check.name, {}).get("says", check.sentence)
+
+    def note(self, check: FailedCheck) -> str:
+        """What it means when the rule is broken."""
+        return self._translations.get(check.name, {}).get("note", check.note)
+
+    def streak(self, check: FailedCheck | Incident) -> str:
+        """On how many days in a row it has failed."""
+        days = check.days_failing
+        ordinal = ORDINALS[days] if days < len(ORDINALS) else f"{days}."
+        return self("streak", days=days, ordinal=ordinal, since=self.day(check.failing_since or date.min))
+
+    def mended(self, check: MendedCheck) -> str:
+        """What is in order again, and how long it was not."""
+        key = "mended_many" if check.days_failing > 1 else "mended_one"
+        return self(
+            key, sentence=self.sentence(check), days=check.days_failing, since=self.day(check.failing_since)
+        )
+
+    def examples(self, check: FailedCheck) -> str:
+        """The heading of the example rows."""
+        shown = len(check.examples)
+        if check.rows_failed is None or check.rows_failed <= shown:
+            return self("examples")
+        return self("examples_of", shown=shown, count=check.rows_failed)
+
+    def more_checks(self, incident: Incident) -> str:
+        """That there are more than are shown."""
+        return self("more_checks", count=len(incident.failed_checks) - SHOWN_CHECKS)
+
+    def _what(self, incident: Incident) -> str:
+        return self("what_source", source=incident.source) if incident.source else self("what_marts")
+
+    def _areas(self, incident: Incident) -> str:
+        names = AREAS[self.language]
+        tables = (
+            check.suite.split(".")[1] for check in incident.failed_checks if check.suite.startswith("marts.")
+        )
+        return ("、" if self.language == "zh" else ", ").join(
+            dict.fromkeys(names[table] for table in tables if table in names)
+        )
 
 
-def _subject(incidents: Sequence[Incident], say: _Phrases) -> str:
+def _subject(incidents: Sequence[Incident], say: Phrases, kind: Kind) -> str:
+    if kind == "digest":
+        mended = sum(len(incident.mended) or 1 for incident in incidents if incident.kind == "recovered")
+        open_ = sum(
+            len(incident.failed_checks) or 1 for incident in incidents if incident.kind != "recovered"
+        )
+        counts = [("digest_warnings", open_), ("digest_mended", mended)]
+        said = say("and").join(say(key, count=count) for key, count in counts if count)
+        return say("subject_digest", product=say("product"), counts=said)
     first = incidents[0]
-    title = first.title
+    title = say.title(first)
     if len(incidents) > 1:
         title = say("subject_more", title=title, count=len(incidents) - 1)
-    return f"[{say('product')}] {say(_level(first))}: {title}"
+    return say("subject", product=say("product"), level=say(first.level), title=title)
 
 
-def _intro(incidents: Sequence[Incident], say: _Phrases) -> str:
-    return say("intro_one") if len(incidents) == 1 else say("intro_many", count=len(incidents))
-
-
-def _context(incident: Incident, say: _Phrases) -> str:
-    return say(
-        "context",
-        day=incident.day,
-        dag=incident.dag,
-        task=incident.task or "–",
-        run=incident.run or "–",
-        at=incident.occurred_at.strftime("%Y-%m-%d %H:%M"),
-    )
-
-
-def _places(incident: Incident) -> list[tuple[str, str]]:
-    return [
-        (key, value)
-        for key, value in (
-            ("data_docs", incident.data_docs),
-            ("log", incident.log),
-            ("runbook", incident.runbook),
-        )
-        if value
-    ]
-
-
-def _more_checks(incident: Incident, say: _Phrases) -> str:
-    return say("more_checks", count=len(incident.failed_checks) - SHOWN_CHECKS)
-
-
-def _counts_rows(check: FailedCheck) -> bool:
-    """Whether the number of rows has to be said apart from what was observed."""
-    return check.rows_failed is not None and not check.observed.startswith(f"{check.rows_failed} ")
-
-
-def _examples_title(check: FailedCheck, say: _Phrases) -> str:
-    shown = len(check.examples)
-    if check.rows_failed is None or check.rows_failed <= shown:
-        return say("examples")
-    return say("examples_of", shown=shown, count=check.rows_failed)
-
-
-def _columns(rows: Iterable[Mapping[str, str | None]]) -> list[str]:
-    return list(dict.fromkeys(column for row in rows for column in row))
-
-
-# Text
-
-
-def _flat(value: object) -> str:
-    text = str(value)
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
-def _text(incidents: Sequence[Incident], say: _Phrases) -> str:
-    lines: list[str] = []
-    if any(incident.kind != "recovered" for incident in incidents):
-        lines += [_intro(incidents, say), ""]
-    for incident in incidents:
-        title = f"{say(_level(incident)).upper()}: {_flat(incident.title)}"
-        lines += [title, "=" * min(len(title), 100), _flat(_context(incident, say)), ""]
-        if incident.consequence:
-            label = say("was") if incident.kind == "recovered" else say("consequence")
-            lines += [f"{label}: {_flat(incident.consequence)}", ""]
-        if incident.error:
-            lines += [f"{say('error')}: {_flat(incident.error)}", ""]
-        for check in incident.failed_checks[:SHOWN_CHECKS]:
-            lines += _text_check(check, say)
-        if len(incident.failed_checks) > SHOWN_CHECKS:
-            lines += [_more_checks(incident, say), ""]
-        if incident.next_step:
-            lines += [f"{say('next_step')}: {_flat(incident.next_step)}", ""]
-        places = _places(incident)
-        if places:
-            lines += [f"{say('where')}:", *(f"  {say(key)}: {_flat(value)}" for key, value in places), ""]
-    return "\n".join([*lines, "-- ", say("footer"), ""])
-
-
-def _text_check(check: FailedCheck, say: _Phrases) -> list[str]:
-    lines = [
-        f"* [{say(check.severity)}] {_flat(check.sentence)} ({check.suite}.{check.check})",
-        f"  {say('observed')}: {_flat(check.observed)}; {say('expected')}: {_flat(check.expected)}",
-    ]
-    if _counts_rows(check):
-        lines.append(f"  {say('rows_failed')}: {check.rows_failed}")
-    if check.note:
-        lines.append(f"  {say('meaning')}: {_flat(check.note)}")
-    if check.owner:
-        lines.append(f"  {say('owner')}: {_flat(check.owner)}")
-    if check.examples:
-        lines.append(f"  {_examples_title(check, say)}:")
-        for row in check.examples:
-            values = (
-                f"{_flat(key)}={_flat(value) if value is not None else 'null'}" for key, value in row.items()
-            )
-            lines.append(f"    {', '.join(values)}")
-    if check.page:
-        lines.append(f"  {say('page')}: {check.page}")
-    return [*lines, ""]
-
-
-# HTML: tables and inline styles, because mail programs know little else.
-
-_COLORS = {"critical": "#b42318", "warning": "#93580b", "info": "#187a4a", "recovered": "#187a4a"}
-_FONT = (
-    "font-family:-apple-system,'Segoe UI','Noto Sans','Noto Sans CJK SC','PingFang SC',"
-    "'Microsoft YaHei',sans-serif"
-)
-_CELL = (
-    "border:1px solid #dbe2ea;padding:4px 7px;text-align:left;vertical-align:top;font-size:12px;"
-    "overflow-wrap:break-word"
-)
-
-
-def _html(incidents: Sequence[Incident], say: _Phrases) -> str:
-    intro = ""
-    if any(incident.kind != "recovered" for incident in incidents):
-        intro = f'<p style="margin:0 0 14px">{escape(_intro(incidents, say))}</p>'
-    blocks = "\n".join(_html_incident(incident, say) for incident in incidents)
-    return f"""<!DOCTYPE html>
-<html lang="{say.language}"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(_subject(incidents, say))}</title></head>
-<body style="margin:0;background:#f6f8fa;{_FONT};font-size:14px;line-height:1.5;color:#1d2733">
-<div style="max-width:820px;margin:0 auto;padding:20px">
-{intro}
-{blocks}
-<p style="color:#5d6b7a;font-size:12px;margin:14px 0 0">{escape(say("footer"))}</p>
-</div></body></html>
-"""
-
-
-def _html_incident(incident: Incident, say: _Phrases) -> str:
-    color = _COLORS[_level(incident)]
-    parts = [
-        f'<div style="color:{color};font-weight:600;font-size:12px;text-transform:uppercase">'
-        f"{escape(say(_level(incident)))}</div>",
-        f'<h1 style="font-size:18px;margin:2px 0 4px">{escape(incident.title)}</h1>',
-        f'<div style="color:#5d6b7a;font-size:12px;margin:0 0 12px">{escape(_context(incident, say))}</div>',
-    ]
-    if incident.consequence:
-        label = say("was") if incident.kind == "recovered" else say("consequence")
-        parts.append(f'<p style="margin:0 0 12px"><b>{escape(label)}:</b> {escape(incident.consequence)}</p>')
-    if incident.error:
-        parts.append(
-            f'<p style="margin:0 0 4px"><b>{escape(say("error"))}</b></p>'
-            '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;background:#f6f8fa;'
-            f"border:1px solid #dbe2ea;padding:8px 10px;margin:0 0"
-            f' 12px;font-size:12px">{escape(incident.error)}</pre>'
-        )
-    parts += [_html_check(check, say) for check in incident.failed_checks[:SHOWN_CHECKS]]
-    if len(incident.failed_checks) > SHOWN_CHECKS:
-        parts.append(f'<p style="margin:0 0 12px">{escape(_more_checks(incident, say))}</p>')
-    if incident.next_step:
-        parts.append(
-            f'<p style="margin:12px 0"><b>{escape(say("next_step"))}:</b> {escape(incident.next_step)}</p>'
-        )
-    places = _places(incident)
-    if places:
-        rows = "".join(
-            f'<div style="font-size:13px;overflow-wrap:anywhere">{escape(say(key))}: {_link(value)}</div>'
-            for key, value in places
-        )
-        parts.append(f'<p style="margin:12px 0 2px"><b>{escape(say("where"))}</b></p>{rows}')
-    return (
-        '<div style="background:#fff;border:1px solid #dbe2ea;'
-        f"border-left:5px solid {color};border-radius:4px;padding:16px 18px;margin:0 0"
-        f' 16px">{"".join(parts)}</div>'
-    )
-
-
-def _link(value: str) -> str:
-    if value.startswith(("https://", "http://", "file://")):
-        return f'<a href="{escape(value)}" style="color:#1a5fb4">{escape(value)}</a>'
-    return f"<code>{escape(value)}</code>"
-
-
-def _html_check(check: FailedCheck, say: _Phrases) -> str:
-    facts = [
-        f"{say('observed')}: <b>{escape(check.observed)}</b>",
-        f"{say('expected')}: {escape(check.expected)}",
-    ]
-    if _counts_rows(check):
-        facts.append(f"{say('rows_failed')}: <b>{check.rows_failed}</b>")
-    name = f"{check.suite}.{check.check}"
-    details = "".join(
-        f'<div style="margin:2px 0"><b>{escape(say(key))}:</b> {escape(value)}</div>'
-        for key, value in (("meaning", check.note), ("owner", check.owner))
-        if value
-    )
-    page = (
-        '<div style="margin:4px 0;font-size:13px;overflow-wrap:anywhere">'
-        f"{escape(say('page'))}: {_link(check.page)}</div>"
-        if check.page
-        else ""
-    )
-    return (
-        '<div style="border-top:1px solid #dbe2ea;padding:10px 0">'
-        f'<div><span style="color:{_COLORS[check.severity]};font-weight:600">'
-        f"{escape(say(check.severity))}</span>"
-        f" · <b>{escape(check.sentence)}</b>"
-        f' <code style="color:#5d6b7a;font-size:12px">{escape(name)}</code></div>'
-        f'<div style="margin:2px 0">{" · ".join(facts)}</div>'
-        f"{details}{_html_examples(check, say)}{page}</div>"
-    )
-
-
-def _html_examples(check: FailedCheck, say: _Phrases) -> str:
-    if not check.examples:
+def _intro(incidents: Sequence[Incident], say: Phrases, kind: Kind) -> str:
+    if kind == "digest":
+        return say("intro_digest")
+    open_ = sum(incident.kind != "recovered" for incident in incidents)
+    if open_ == 0:
         return ""
-    columns = _columns(check.examples)
-    head = "".join(f'<th style="{_CELL};background:#eef2f6">{escape(column)}</th>' for column in columns)
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td style="{_CELL}">{_value(row.get(column))}</td>' for column in columns)
-        + "</tr>"
-        for row in check.examples
-    )
-    return (
-        '<div style="margin:8px 0 4px;color:#5d6b7a;font-size:12px">'
-        f"{escape(_examples_title(check, say))}</div>"
-        f'<table style="border-collapse:collapse;max-width:100%"><tr>{head}</tr>{body}</table>'
-    )
-
-
-def _value(value: str | None) -> str:
-    return '<i style="color:#5d6b7a">null</i>' if value is None else escape(value)
+    return say("intro_one") if open_ == 1 else say("intro_many", count=open_)

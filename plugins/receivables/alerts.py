@@ -1,24 +1,17 @@
-"""Incidents and the mails about them.
+"""Incidents: what a person has to know, written down where it happens.
 
-A failed check or a broken task writes one JSON file into `settings.incidents`. `send_alerts` puts all open
-ones into one mail, hands it to a transport, and only then moves the files to `incidents/sent/`: a mail server
-that is down delays an alert and never loses it.
-
-Transports: `mail_airflow.AirflowSmtp` sends through Airflow's SMTP connection `smtp_default`; `Outbox`
-writes the mail into a folder. Environment: RECEIVABLES_ALERT_TO (addresses, separated by commas),
-RECEIVABLES_ALERT_FROM. Passwords live in the Airflow connection only and never reach an incident or a mail.
+A failed check or a broken task writes one JSON file into `settings.incidents`; `alert_spool.send_alerts`
+makes mails of them. No password ever reaches an incident: connection strings lose theirs on the way.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.headerregistry import Address
@@ -30,25 +23,33 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from receivables.alert_mail import render
+from receivables.acceptance import Acceptance
+from receivables.alert_mail import Phrases
 from receivables.checks.report import CheckReport, CheckResult
 from receivables.errors import ConfigError, ReceivablesError
-from receivables.publish import current_version
+from receivables.publish import Rollback, current_version
 from receivables.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["check_failed", "run_failed", "recovered"]
+Kind = Literal[
+    "check_failed", "run_failed", "recovered", "accepted", "rolled_back", "late_landed", "late_published"
+]
+Severity = Literal["critical", "warning", "info"]
 
 
 class FailedCheck(BaseModel):
-    """One failed check of an incident: what `quality.check_results` says about it."""
+    """One failed check of an incident: what `quality.check_results` says about it.
+
+    `companies` are those whose rows failed; empty where that is not known, which is as good as all.
+    `days_failing` counts the business days in a row, since `failing_since`; the spool knows them.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     suite: str
     check: str
-    severity: Literal["critical", "warning", "info"]
+    severity: Severity
     sentence: str
     observed: str
     expected: str
@@ -57,9 +58,28 @@ class FailedCheck(BaseModel):
     note: str = ""
     owner: str = ""
     page: str = ""
+    companies: tuple[str, ...] = ()
+    accepted_by: str = ""
+    accepted_reason: str = ""
+    failing_since: date | None = None
+    days_failing: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.suite}.{self.check}"
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the examples."""
+        return list(dict.fromkeys(column for row in self.examples for column in row))
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether the number of rows has to be said apart from what was observed."""
+        return self.rows_failed is not None and not self.observed.startswith(f"{self.rows_failed} ")
 
     @classmethod
-    def of(cls, result: CheckResult, page: str = "") -> FailedCheck:
+    def of(cls, result: CheckResult, page: str = "", accepted: Acceptance | None = None) -> FailedCheck:
         return cls(
             suite=result.suite,
             check=result.check,
@@ -72,14 +92,35 @@ class FailedCheck(BaseModel):
             note=result.note,
             owner=result.owner,
             page=page,
+            companies=_companies(result),
+            accepted_by=accepted.accepted_by if accepted else "",
+            accepted_reason=accepted.reason if accepted else "",
         )
+
+
+class MendedCheck(BaseModel):
+    """A check that had failed and succeeds again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    suite: str
+    check: str
+    severity: Severity
+    sentence: str
+    failing_since: date
+    days_failing: int = 1
+    companies: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.suite}.{self.check}"
 
 
 class Incident(BaseModel):
     """Something that a person has to know about, with everything needed to act on it.
 
-    `consequence` says what readers see now; `error` is the message of a broken task; `log`, `data_docs` and
-    `runbook` say where to look.
+    `is_published` and `shown_day` say what readers see now; `title` and `consequence` are the English of it.
+    `error` is the message of a broken task; `log`, `data_docs` and `runbook` say where to look.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -89,33 +130,84 @@ class Incident(BaseModel):
     task: str
     run: str
     day: date
-    title: str
+    title: str = ""
     source: str | None = None
     failed_checks: tuple[FailedCheck, ...] = ()
+    mended: tuple[MendedCheck, ...] = ()
     error: str = ""
+    by: str = ""
+    reason: str = ""
+    due: str = ""
+    failing_since: date | None = None
+    days_failing: int = 1
+    is_published: bool | None = None
+    shown_day: date | None = None
     consequence: str = ""
     next_step: str = ""
     log: str = ""
     data_docs: str = ""
     runbook: str = ""
+    was_critical: bool = False
     occurred_at: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     @property
-    def severity(self) -> Literal["critical", "warning", "info"]:
+    def severity(self) -> Severity:
         """Critical when nothing is published because of it."""
         if self.kind == "recovered":
             return "info"
-        if self.kind == "run_failed" or any(check.severity == "critical" for check in self.failed_checks):
+        if self.kind in {"run_failed", "late_landed", "late_published"}:
+            return "critical"
+        if any(check.severity == "critical" and not check.accepted_by for check in self.failed_checks):
             return "critical"
         return "warning"
 
     @property
+    def level(self) -> str:
+        """The word above its title."""
+        named = {
+            "recovered": "recovered",
+            "accepted": "accepted_level",
+            "rolled_back": "rolled_back",
+            "late_landed": "late",
+            "late_published": "late",
+        }
+        return named.get(self.kind, self.severity)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it is mailed at once: critical, or news for whoever heard of something critical."""
+        return self.severity == "critical" or self.kind in {"accepted", "rolled_back"} or self.was_critical
+
+    @property
+    def companies(self) -> tuple[str, ...]:
+        """The companies it is about; empty when that is not known, or it is about all."""
+        checks = (*self.failed_checks, *self.mended)
+        if not checks or any(not check.companies for check in checks):
+            return ()
+        return tuple(sorted({company for check in checks for company in check.companies}))
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """Where to look: what it is, and the link or path."""
+        named = (("data_docs", self.data_docs), ("log", self.log), ("runbook", self.runbook))
+        return [(key, value) for key, value in named if value]
+
+    @property
     def file_name(self) -> str:
         """The same failure of the same run has the same name, so that a retry does not alert twice."""
-        what = "|".join([*(f"{check.suite}.{check.check}" for check in self.failed_checks), self.error])
+        checks = (*self.failed_checks, *self.mended)
+        what = "|".join([*(check.name for check in checks), self.error, self.by, self.next_step])
         digest = hashlib.sha256(what.encode()).hexdigest()[:8]
         parts = (self.day.isoformat(), self.kind, self.dag, self.task, self.run)
         return "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:60] for part in parts) + f"-{digest}.json"
+
+
+def _companies(result: CheckResult) -> tuple[str, ...]:
+    """The companies of the failed rows, where the examples are all of them and each names its company."""
+    named = [example.get("company_id") for example in result.examples]
+    if result.rows_failed is None or len(named) < result.rows_failed or not all(named):
+        return ()
+    return tuple(sorted({str(company) for company in named}))
 
 
 @dataclass(frozen=True)
@@ -127,6 +219,7 @@ class Mail:
     subject: str
     text: str
     html: str
+    message_id: str = ""
 
     def message(self) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
@@ -134,7 +227,8 @@ class Mail:
         message["From"] = _address(self.sender)
         message["To"] = [_address(recipient) for recipient in self.recipients] or "undisclosed-recipients:;"
         message["Date"] = format_datetime(datetime.now(UTC))
-        message["Message-ID"] = make_msgid(domain="receivables.invalid")
+        # A mail that is handed over twice has one id, by which mail programs show it once.
+        message["Message-ID"] = self.message_id or new_message_id()
         # No out-of-office replies to a robot.
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(self.text, cte="quoted-printable")
@@ -143,6 +237,11 @@ class Mail:
             # Folded at 78, a long subject starts on a line of its own; some programs show it as empty.
             message.policy = SMTP.clone(max_line_length=500)
         return message
+
+
+def new_message_id() -> str:
+    """An id for a mail, unique in the world."""
+    return make_msgid(domain="receivables.invalid")
 
 
 class SmtpTransport(Protocol):
@@ -176,45 +275,56 @@ class Outbox:
             Outbox._announced = True
             logger.warning(
                 "No mail server is configured: alerts are written to %s (open the .html files). To send"
-                " them, set AIRFLOW_CONN_SMTP_DEFAULT (or add the Airflow connection smtp_default),"
-                " RECEIVABLES_ALERT_TO and RECEIVABLES_ALERT_FROM.",
+                " them, set AIRFLOW_CONN_SMTP_DEFAULT (or add the Airflow connection smtp_default) and"
+                " RECEIVABLES_ALERT_FROM, and name the recipients in receivables.yml (alerts:) or in"
+                " RECEIVABLES_ALERT_TO.",
                 self.folder,
             )
         logger.info("alert written to %s", self.folder / f"{name}.html")
 
 
 def incident_of_report(
-    settings: Settings, report: CheckReport, *, dag: str, task: str, log: str = ""
+    settings: Settings,
+    report: CheckReport,
+    *,
+    dag: str,
+    task: str,
+    log: str = "",
+    accepted: Mapping[str, Acceptance] | None = None,
 ) -> Incident | None:
-    """The incident of a check report; None when nothing worse than `info` failed."""
+    """The incident of a check report; None when nothing worse than `info` failed.
+
+    Args:
+        accepted: what somebody has let pass for this run, by `suite.check`; it stops nothing.
+    """
     failures = [result for result in report.failed() if result.severity != "info"]
     if not failures:
         return None
-    what = f"the data of {report.source}" if report.source else "the marts"
-    critical = sum(result.severity == "critical" for result in failures)
-    warnings = len(failures) - critical
-    counts = " and ".join(
-        f"{count} {word}{'' if count == 1 else 's'}"
-        for count, word in ((critical, "critical failure"), (warnings, "warning"))
-        if count
+    let_pass = accepted or {}
+    checks = tuple(
+        FailedCheck.of(
+            result,
+            docs_link(settings, report.pages.get(result.suite)),
+            let_pass.get(f"{result.suite}.{result.check}"),
+        )
+        for result in failures
     )
-    owners = ", ".join(dict.fromkeys(result.owner for result in failures))
-    return Incident(
-        kind="check_failed",
-        dag=dag,
-        task=task,
-        run=report.run,
-        day=report.day,
-        source=report.source,
-        title=f"Checks on {what} of {report.day}: {counts}",
-        failed_checks=tuple(
-            FailedCheck.of(result, _link(report.pages.get(result.suite))) for result in failures
-        ),
-        consequence=consequence(settings, report.day, published=not critical),
-        next_step=f"Read the examples, mend the source or the rule ({owners}), and run {report.day} again.",
-        log=log,
-        data_docs=_link(report.data_docs),
-        runbook=runbook(settings, dag),
+    stops = any(check.severity == "critical" and not check.accepted_by for check in checks)
+    return _in_english(
+        Incident(
+            kind="check_failed",
+            dag=dag,
+            task=task,
+            run=report.run,
+            day=report.day,
+            source=report.source,
+            failed_checks=checks,
+            is_published=not stops,
+            shown_day=_shown_day(settings),
+            log=log,
+            data_docs=docs_link(settings, report.data_docs),
+            runbook=runbook(settings, dag),
+        )
     )
 
 
@@ -235,31 +345,109 @@ def incident_of_error(
     else:
         message = f"{type(error).__name__}: {error}"
         next_step = f"Read the log of the task; mend the cause and run {day} again."
-    return Incident(
-        kind="run_failed",
-        dag=dag,
-        task=task,
-        run=run,
-        day=day,
-        source=source,
-        title=f"{dag} broke at {task} on {day}",
-        error=without_secrets(message)[:4000],
-        consequence=consequence(settings, day, published=False),
-        next_step=without_secrets(next_step),
-        log=log,
-        runbook=runbook(settings, dag),
+    return _in_english(
+        Incident(
+            kind="run_failed",
+            dag=dag,
+            task=task,
+            run=run,
+            day=day,
+            source=source,
+            error=without_secrets(message)[:4000],
+            is_published=False,
+            shown_day=_shown_day(settings),
+            next_step=without_secrets(next_step),
+            log=log,
+            runbook=runbook(settings, dag),
+        )
     )
 
 
-def consequence(settings: Settings, day: date, *, published: bool) -> str:
-    """What readers see now, as one sentence."""
-    if published:
-        return f"The marts of {day} can be published; the figures named below need a look before they are"
-        " relied on."
+def incident_of_acceptance(
+    settings: Settings, day: date, run: str, accepted: Sequence[Acceptance]
+) -> Incident:
+    """The news that somebody let failed checks of a day pass."""
+    checks = tuple(
+        FailedCheck(
+            suite=each.suite,
+            check=each.check,
+            severity="critical",
+            sentence=each.name,
+            observed=each.observed or "–",
+            expected="–",
+            accepted_by=each.accepted_by,
+            accepted_reason=each.reason,
+        )
+        for each in accepted
+    )
+    return _in_english(
+        Incident(
+            kind="accepted",
+            dag="receivables publish",
+            task="",
+            run=run,
+            day=day,
+            by=", ".join(dict.fromkeys(each.accepted_by for each in accepted)),
+            failed_checks=checks,
+            runbook=runbook(settings, "publish_receivables"),
+        )
+    )
+
+
+def incident_of_rollback(settings: Settings, entry: Rollback) -> Incident:
+    """The news that readers were sent back to an earlier version."""
+    left, shown = (date.fromisoformat(name[:10]) for name in (entry.from_version, entry.to_version))
+    return _in_english(
+        Incident(
+            kind="rolled_back",
+            dag="receivables rollback",
+            task="",
+            run=entry.from_version[11:],
+            day=left,
+            by=entry.by,
+            shown_day=shown,
+            reason=entry.reason,
+            next_step="Mend the cause and run the day again.",
+            runbook=runbook(settings, "publish_receivables"),
+        )
+    )
+
+
+def incident_of_delay(
+    settings: Settings, day: date, *, what: Literal["landed", "published"], due: str
+) -> Incident:
+    """A day whose data was not there, or not published, when it had been promised."""
+    return _in_english(
+        Incident(
+            kind="late_landed" if what == "landed" else "late_published",
+            dag="watch_receivables",
+            task=what,
+            run="",
+            day=day,
+            due=due,
+            is_published=False,
+            shown_day=_shown_day(settings),
+            next_step="receivables status shows the last runs and what stopped them; the failed task's log"
+            " says why.",
+            runbook=runbook(settings, "watch_receivables"),
+        )
+    )
+
+
+def _in_english(incident: Incident) -> Incident:
+    say = Phrases("en", {})
+    return incident.model_copy(
+        update={
+            "title": say.title(incident),
+            "consequence": say.consequence(incident),
+            "next_step": say.next_step(incident),
+        }
+    )
+
+
+def _shown_day(settings: Settings) -> date | None:
     version = current_version(settings)
-    if version is None:
-        return f"The marts of {day} are not published; nothing is published yet, so readers see nothing."
-    return f"The marts of {day} are not published; readers see the version of {version.as_of_date}."
+    return version.as_of_date if version else None
 
 
 def runbook(settings: Settings, dag: str) -> str:
@@ -298,88 +486,23 @@ def record_incident(settings: Settings, incident: Incident) -> Path:
     return path
 
 
-def record_recovery(settings: Settings, *, dag: str, day: date, run: str) -> Path | None:
-    """After `dag` succeeded for `day`: one line of good news for whoever got the alert about that day.
-
-    Returns None when nobody was alerted.
-    """
-    sent = settings.incidents / "sent"
-    alerted = [
-        (path, incident)
-        for path in sorted(sent.glob(f"{day.isoformat()}-*.json"))
-        if (incident := _read(path)).dag == dag
-        and incident.kind != "recovered"
-        and incident.severity == "critical"
-    ]
-    if not alerted:
-        return None
-    path = record_incident(
-        settings,
-        Incident(
-            kind="recovered",
-            dag=dag,
-            task="",
-            run=run,
-            day=day,
-            title=f"{dag} of {day} succeeded after an alert",
-            consequence="; ".join(dict.fromkeys(incident.title for _, incident in alerted)),
-        ),
-    )
-    (sent / "recovered").mkdir(exist_ok=True)
-    for old, _ in alerted:
-        old.replace(sent / "recovered" / old.name)
-    return path
-
-
 def open_incidents(settings: Settings) -> list[Incident]:
     """The incidents nobody was told about yet, oldest first."""
     return sorted(
-        (_read(path) for path in settings.incidents.glob("*.json")), key=lambda incident: incident.occurred_at
+        (read_incident(path) for path in settings.incidents.glob("*.json")),
+        key=lambda incident: incident.occurred_at,
     )
 
 
-def send_alerts(settings: Settings, transport: SmtpTransport, language: str = "en") -> int:
-    """One mail about all open incidents; returns how many it told of (0: nothing open, nothing sent).
-
-    Raises:
-        ConfigError: the transport needs recipients and none are configured.
-        TransientError, PermanentError: the mail was not sent; the incidents stay open.
-    """
-    with _locked(settings.incidents):
-        paths = sorted(settings.incidents.glob("*.json"))
-        incidents = sorted((_read(path) for path in paths), key=lambda incident: incident.occurred_at)
-        if not incidents:
-            return 0
-        content = render(incidents, language)
-        transport.send(
-            Mail(
-                sender=os.environ.get("RECEIVABLES_ALERT_FROM", "receivables@localhost"),
-                recipients=_recipients(required=not isinstance(transport, Outbox)),
-                subject=content.subject,
-                text=content.text,
-                html=content.html,
-            )
-        )
-        sent = settings.incidents / "sent"
-        sent.mkdir(exist_ok=True)
-        for path in paths:
-            path.replace(sent / path.name)
-    logger.info("alert sent: %s", one_line(content.subject))
-    return len(incidents)
-
-
-def _recipients(*, required: bool) -> tuple[str, ...]:
-    recipients = tuple(
-        part.strip() for part in re.split(r"[,;]", os.environ.get("RECEIVABLES_ALERT_TO", "")) if part.strip()
-    )
-    if required and not recipients:
-        raise ConfigError(
-            "alert mail",
-            cause="RECEIVABLES_ALERT_TO is not set, so nobody would get it",
-            next_step="set it to the addresses to alert, separated by commas; the incident stays open until"
-            " then",
-        )
-    return recipients
+def docs_link(settings: Settings, path: Path | None) -> str:
+    """Where a reader of a mail finds a page of Data Docs: in Airflow if its address is known, else a file."""
+    if path is None:
+        return ""
+    base = os.environ.get("RECEIVABLES_DOCS_URL") or os.environ.get("AIRFLOW__API__BASE_URL", "")
+    page, docs = path.resolve(), settings.data_docs.resolve()
+    if base and page.is_relative_to(docs):
+        return f"{base.rstrip('/')}/receivables/checks/{page.relative_to(docs).as_posix()}"
+    return page.as_uri()
 
 
 def _address(text: str) -> Address:
@@ -393,11 +516,11 @@ def _address(text: str) -> Address:
             "alert mail",
             cause=f"{flat!r} is not a mail address",
             next_step="mend RECEIVABLES_ALERT_TO or RECEIVABLES_ALERT_FROM (name@example.com, or"
-            " Name <name@example.com>)",
+            " Name <name@example.com>), or alerts: in receivables.yml",
         ) from error
 
 
-def _read(path: Path) -> Incident:
+def read_incident(path: Path) -> Incident:
     try:
         return Incident.model_validate_json(path.read_bytes())
     except (ValidationError, json.JSONDecodeError) as error:
@@ -415,36 +538,8 @@ def _read(path: Path) -> Incident:
         )
 
 
-def _link(path: Path | None) -> str:
-    return path.resolve().as_uri() if path is not None else ""
-
-
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(content)
     temporary.replace(path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two alert tasks at the same moment must not mail the same incident twice."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-__all__: Sequence[str] = (
-    "FailedCheck",
-    "Incident",
-    "Mail",
-    "Outbox",
-    "SmtpTransport",
-    "incident_of_error",
-    "incident_of_report",
-    "open_incidents",
-    "record_incident",
-    "record_recovery",
-    "send_alerts",
-)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,11 +13,12 @@ from zoneinfo import available_timezones
 
 import duckdb
 from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from receivables.currencies import ISO_4217
 from receivables.errors import ConfigError
 from receivables.settings import Settings
-from receivables.yamlfile import StrictModel, did_you_mean, parse, read_yaml
+from receivables.yamlfile import StrictModel, YamlFile, did_you_mean, parse, read_yaml
 
 if TYPE_CHECKING:
     from receivables.sources.config import SourceConfig
@@ -43,6 +46,56 @@ class Company(StrictModel):
     timezone: TimeZone = Field("UTC", description="Where its business day ends, e.g. Asia/Shanghai.")
     fiscal_year_start_month: int = Field(1, ge=1, le=12)
     fiscal_calendar: Literal["calendar", "4-4-5", "4-5-4", "5-4-4"] = "calendar"
+
+
+def _mail_address(text: str) -> str:
+    # One line, one address: what is written here becomes the header of a mail.
+    if not re.fullmatch(r"([^<>\"@,;\r\n]+ <[^\s<>@,;]+@[^\s<>@,;]+>|[^\s<>@,;]+@[^\s<>@,;]+)", text):
+        raise ValueError(
+            f"'{text}' is not a mail address; write name@example.com, or Name <name@example.com>"
+        )
+    return text
+
+
+class Recipient(StrictModel):
+    """Somebody who is told when something fails, and what of it."""
+
+    address: Annotated[str, AfterValidator(_mail_address)] = Field(
+        description="name@example.com, or Name <name@example.com>."
+    )
+    language: Literal["en", "zh"] = "en"
+    severity: Literal["critical", "warning", "info"] = Field(
+        "warning",
+        description="The mildest that is mailed. Critical comes at once, the rest in a daily digest.",
+    )
+    sources: tuple[str, ...] = Field((), description="Only what is about these sources; empty: all.")
+    companies: tuple[str, ...] = Field((), description="Only what is about these companies; empty: all.")
+
+
+class Alerts(StrictModel):
+    """Who is mailed. Without recipients here, RECEIVABLES_ALERT_TO names them."""
+
+    recipients: tuple[Recipient, ...] = ()
+    timezone: TimeZone = Field("UTC", description="Whose day the one digest a day is about.")
+
+
+def _time_of_day(text: str) -> str:
+    try:
+        time.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"'{text}' is not a time of day; write e.g. \"06:30\"") from error
+    return text
+
+
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day), Field(pattern=r"^\d{2}:\d{2}$")]
+
+
+class ServiceLevels(StrictModel):
+    """Until when, on the day after a business day, its data is promised."""
+
+    landed_by: TimeOfDay | None = Field(None, description="Every source is loaded and checked, e.g. 04:00.")
+    published_by: TimeOfDay | None = Field(None, description="Readers see the day, e.g. 06:30.")
+    timezone: TimeZone = "UTC"
 
 
 @dataclass(frozen=True)
@@ -84,6 +137,25 @@ class CompanyConfig(StrictModel):
         description="Currencies beyond ISO 4217, and those with more than two decimals (KWD: 3) in which"
         " customers are billed; the most decimals named here or by a company are kept.",
     )
+
+    alerts: Alerts = Field(default_factory=Alerts)
+    service_levels: ServiceLevels = Field(default_factory=ServiceLevels)
+
+    @model_validator(mode="after")
+    def _names_known_companies(self) -> CompanyConfig:
+        for number, recipient in enumerate(self.alerts.recipients):
+            for company_id in recipient.companies:
+                if company_id not in self.company_ids:
+                    raise PydanticCustomError(
+                        "unknown_company",
+                        "'{company}' is no company_id{hint}",
+                        {
+                            "company": company_id,
+                            "hint": did_you_mean(company_id, self.company_ids),
+                            "at": ("alerts", "recipients", number, "companies"),
+                        },
+                    )
+        return self
 
     @model_validator(mode="after")
     def _is_consistent(self) -> CompanyConfig:
@@ -166,7 +238,23 @@ def load_company_config(settings: Settings) -> CompanyConfig:
     Raises:
         ConfigError: it is missing or wrong; the message names the line and the fix.
     """
-    return parse(CompanyConfig, read_yaml(settings.config_file))
+    file = read_yaml(settings.config_file)
+    config = parse(CompanyConfig, file)
+    _check_recipients(settings, file, config)
+    return config
+
+
+def _check_recipients(settings: Settings, file: YamlFile, config: CompanyConfig) -> None:
+    for number, recipient in enumerate(config.alerts.recipients):
+        for source in recipient.sources:
+            if source not in settings.source_names:
+                loc = ("alerts", "recipients", number, "sources")
+                raise ConfigError(
+                    f"{file.path}:{file.line_of(loc)}",
+                    cause=f"{'.'.join(map(str, loc))}: there is no source '{source}'"
+                    f"{did_you_mean(source, settings.source_names)}",
+                    next_step=f"name a file of {settings.sources_dir}, without its ending",
+                )
 
 
 def check_company(source: SourceConfig, company: CompanyConfig) -> None:

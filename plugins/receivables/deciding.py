@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from receivables import pipeline, runs
+from receivables.alerts import incident_of_acceptance, incident_of_rollback, record_incident
 from receivables.errors import PermanentError, TransientError
+from receivables.mail_airflow import send_by_hand
 from receivables.publish import (
     HeldBack,
     Rollback,
@@ -64,6 +66,10 @@ def publish_held_back(
             " check in Airflow",
         )
     publication = pipeline.publish_version(settings, day, run)
+    if accepted:
+        found = [acceptance for acceptance in publication.accepted if acceptance.name in accepted]
+        record_incident(settings, incident_of_acceptance(settings, day, run, found))
+        send_by_hand(settings)
     return Decision(day, run, accepted, publication.version.name, publication.is_current)
 
 
@@ -86,6 +92,8 @@ def roll_back(settings: Settings, *, by: str, reason: str, to: str | None = None
                 runs.record_rollbacks(connection, rollbacks(settings))
         except TransientError:
             log.info("a run holds the warehouse; its publication takes the record of the rollback over")
+    record_incident(settings, incident_of_rollback(settings, entry))
+    send_by_hand(settings)
     return entry
 
 

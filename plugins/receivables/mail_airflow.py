@@ -1,16 +1,18 @@
 """Alert mails through Airflow's SMTP provider. Airflow is imported only when a mail is to be sent.
 
-For the DAG: `send_alerts(settings, alert_transport(settings))`.
+For the DAG: `send_alerts(settings, alert_transport(settings))`; for a run without Airflow: `send_by_hand`.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import smtplib
+import sqlite3
 from typing import TYPE_CHECKING
 
 from receivables.alerts import Mail, Outbox, SmtpTransport
-from receivables.errors import PermanentError, TransientError
+from receivables.errors import PermanentError, ReceivablesError, TransientError
 from receivables.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class AirflowSmtp:
             raise kind(
                 f"mail server of the Airflow connection {self.connection_id}",
                 cause=f"it refused every recipient (codes {', '.join(map(str, codes))})",
-                next_step="correct RECEIVABLES_ALERT_TO; the alert stays open until it is sent",
+                next_step="correct the address (receivables.yml, or RECEIVABLES_ALERT_TO); the mail waits"
+                " until it is sent",
             ) from error
         except smtplib.SMTPResponseException as error:
             kind = TransientError if 400 <= error.smtp_code < 500 else PermanentError
@@ -98,3 +101,23 @@ def alert_transport(settings: Settings, connection_id: str = CONNECTION_ID) -> S
     except AirflowNotFoundException:
         return Outbox(settings.outbox)
     return AirflowSmtp(connection_id)
+
+
+def transport_by_hand(settings: Settings, connection_id: str = CONNECTION_ID) -> SmtpTransport:
+    """The same outside of Airflow, where only the environment is asked: there may be no metadata database."""
+    if os.environ.get(f"AIRFLOW_CONN_{connection_id.upper()}"):
+        return AirflowSmtp(connection_id)
+    return Outbox(settings.outbox)
+
+
+def send_by_hand(settings: Settings) -> int:
+    """Send what waits, from the command line; return how many mails were taken. A mail is never worth a run:
+    what cannot be sent is logged, and waits in the spool for the next call.
+    """
+    from receivables.alert_spool import send_alerts
+
+    try:
+        return send_alerts(settings, transport_by_hand(settings))
+    except (ReceivablesError, OSError, sqlite3.Error) as error:
+        logger.error("alerts were not sent, and wait: %s", error)
+        return 0

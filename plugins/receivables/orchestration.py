@@ -163,27 +163,26 @@ def candidate_run(context: Context, step: Step) -> str:
 
 
 def note_recovery(context: Context, step: Step) -> None:
-    """A day that was alerted about has been published after all: say so in the next mail."""
-    from receivables.alerts import record_recovery
+    """A day has been published: whoever heard that a DAG broke on it, or before, hears that it is mended."""
+    from receivables.alert_spool import record_recovery
+    from receivables.pipeline import RUN_BY_HAND
 
-    for dag in (*(f"ingest_{name}" for name in step.settings.source_names), "transform_receivables"):
-        record_recovery(step.settings, dag=dag, day=step.day, run=step.run)
-    record_recovery(step.settings, dag=context["ti"].dag_id, day=step.day, run=step.run)
+    dags = {f"ingest_{name}" for name in step.settings.source_names}
+    dags |= {"transform_receivables", context["ti"].dag_id, RUN_BY_HAND}
+    record_recovery(step.settings, dags=dags, day=step.day, run=step.run)
 
 
 def decide(report: CheckReport, context: Context) -> None:
-    """Record what failed for the alert DAG, and stop the run when it was critical and nobody accepted it.
+    """Record what failed and what is mended, and stop the run when a critical failure is not accepted.
 
     Raises:
         CheckFailedError: a critical check failed.
     """
     from receivables.acceptance import raise_unless_accepted
-    from receivables.alerts import incident_of_report, record_incident
+    from receivables.alert_spool import record_report
 
     settings, ti = Settings.load(), context["ti"]
-    incident = incident_of_report(settings, report, dag=ti.dag_id, task=ti.task_id, log=_log_link(context))
-    if incident:
-        record_incident(settings, incident)
+    record_report(settings, report, dag=ti.dag_id, task=ti.task_id, log=_log_link(context))
     raise_unless_accepted(settings, report)
 
 

@@ -24,10 +24,13 @@ from receivables.acceptance import (
     record_acceptances,
     without_accepted,
 )
+from receivables.alert_spool import record_recovery, record_report
+from receivables.alerts import incident_of_error, record_incident
 from receivables.checks import CheckReport, check_marts, check_raw, write_results
-from receivables.errors import PermanentError, ReceivablesError, TransientError
+from receivables.errors import CheckFailedError, PermanentError, ReceivablesError, TransientError
 from receivables.landing import Manifest
 from receivables.load import LoadReport, load
+from receivables.mail_airflow import send_by_hand
 from receivables.publish import (
     Publication,
     audit,
@@ -47,6 +50,9 @@ log = logging.getLogger(__name__)
 
 # (step, what of it is done now, done so far, total); total 0 = not known.
 Progress = Callable[[str, str, int, int], None]
+
+# What alerts call a run without Airflow.
+RUN_BY_HAND = "receivables run"
 
 # Entities that are read from one source at the same time.
 EXTRACTS_AT_ONCE = 4
@@ -168,27 +174,67 @@ def run_day(
             cause="there is no source file, so there is nothing to load",
             next_step="write one (docs/sources.md shows how), or see the demo: receivables demo",
         )
-    with _only_run(settings):
+    with _only_run(settings), _alerting(settings, day, run) as at:
+        at.step = "extract"
         _extract_all(settings, names, day, run, progress)
         loads, raw_checks = {}, {}
         for number, name in enumerate(names):
+            at.step = f"load {name}"
             _tell(progress, "load", name, number, len(names))
             loads[name] = load_source(settings, name, day, run)
         for number, name in enumerate(names):
+            at.step = f"check_raw {name}"
             _tell(progress, "check_raw", name, number, len(names))
             raw_checks[name] = check_source(settings, name, day, run)
-            raise_unless_accepted(settings, raw_checks[name])
+            at.decide(raw_checks[name])
+        at.step = "transform"
         transformed = transform_day(settings, day, run, progress=progress)
+        at.step = "candidate"
         database = candidate(settings, day, run, progress=progress)
         audit(database.parent, day)
+        at.step = "check_marts"
         _tell(progress, "check_marts", "rule book", 0, 1)
         mart_checks = check_candidate(settings, day, run)
-        raise_unless_accepted(settings, mart_checks)
+        at.decide(mart_checks)
+        at.step = "publish"
         _tell(progress, "publish", "version", 0, 1)
         publication = publish_version(settings, day, run)
         _tell(progress, "docs", "dbt docs", 0, 1)
         ensure_docs(settings)
     return DayReport(day, run, loads, transformed, raw_checks, mart_checks, publication)
+
+
+@dataclass
+class _Alerting:
+    """Which step a run is at, for the alert if it breaks there."""
+
+    settings: Settings
+    step: str = ""
+
+    def decide(self, report: CheckReport) -> None:
+        """Write down what failed and what is mended; stop the run for a critical failure nobody accepted."""
+        record_report(self.settings, report, dag=RUN_BY_HAND, task=self.step)
+        raise_unless_accepted(self.settings, report)
+
+
+@contextmanager
+def _alerting(settings: Settings, day: date, run: str) -> Iterator[_Alerting]:
+    """Whatever comes of a run, people hear of it as from the DAGs; what an alert comes to changes no run."""
+    at = _Alerting(settings)
+    try:
+        yield at
+    except CheckFailedError:
+        raise  # its incident, with the rows, is written already
+    except Exception as error:
+        incident = incident_of_error(settings, error, dag=RUN_BY_HAND, task=at.step, run=run, day=day)
+        record_incident(settings, incident)
+        raise
+    else:
+        dags = {RUN_BY_HAND, "transform_receivables", "publish_receivables"}
+        dags |= {f"ingest_{name}" for name in settings.source_names}
+        record_recovery(settings, dags=dags, day=day, run=run)
+    finally:
+        send_by_hand(settings)
 
 
 def backfill(

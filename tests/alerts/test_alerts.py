@@ -13,16 +13,10 @@ from pathlib import Path
 import pytest
 
 from receivables import alerts
+from receivables.acceptance import Acceptance
 from receivables.alert_mail import render
-from receivables.alerts import (
-    FailedCheck,
-    Incident,
-    Mail,
-    Outbox,
-    open_incidents,
-    record_incident,
-    send_alerts,
-)
+from receivables.alert_spool import send_alerts
+from receivables.alerts import FailedCheck, Incident, Mail, Outbox, open_incidents, record_incident
 from receivables.checks import CheckReport, CheckResult
 from receivables.errors import ConfigError, PermanentError, TransientError
 from receivables.settings import PACKAGE_DIR, Settings
@@ -81,6 +75,8 @@ def incident(**changes: object) -> Incident:
         "run": "2024-03-29T010203-abcd",
         "day": DAY,
         "title": "Checks on the marts of 2024-03-29: 1 critical failure",
+        "is_published": False,
+        "shown_day": date(2024, 3, 28),
         "failed_checks": (failed_check(),),
         "consequence": "The marts of 2024-03-29 are not published; readers see the version of 2024-03-28.",
         "next_step": "Mend the source and run 2024-03-29 again.",
@@ -170,14 +166,19 @@ def test_every_value_of_an_incident_is_escaped() -> None:
     assert "<img" not in render([one]).html
 
 
-def test_several_incidents_are_one_mail_with_the_worst_first(settings: Settings) -> None:
-    record_incident(settings, incident(failed_checks=(failed_check(severity="warning"),), title="a warning"))
-    record_incident(settings, incident(kind="run_failed", task="load", title="a broken run"))
+def test_several_urgent_incidents_are_one_mail_per_recipient_with_the_worst_first(settings: Settings) -> None:
+    record_incident(settings, incident(kind="rolled_back", by="Wang Li", failed_checks=(), run="r2"))
+    record_incident(settings, incident(kind="run_failed", task="load", failed_checks=(), error="it broke"))
     recorder = Recorder()
     assert send_alerts(settings, recorder) == 2
-    (mail,) = recorder.mails
-    assert mail.subject == "[Receivables] critical: a broken run (and 1 more)"
-    assert mail.recipients == ("Wang Li <wang@example.com>", "ap@example.com")
+    assert [mail.recipients for mail in recorder.mails] == [
+        ("Wang Li <wang@example.com>",),
+        ("ap@example.com",),
+    ]
+    for mail in recorder.mails:
+        assert mail.subject == (
+            "[Receivables] critical: publish_receivables broke at load on 2024-03-29 (and 1 more)"
+        )
 
 
 def test_nothing_open_sends_nothing(settings: Settings) -> None:
@@ -191,7 +192,7 @@ def test_an_incident_is_mailed_once(settings: Settings) -> None:
     for _ in range(2):
         record_incident(settings, incident())
         send_alerts(settings, recorder)
-    assert len(recorder.mails) == 1
+    assert len(recorder.mails) == 2, "one to each recipient"
     assert open_incidents(settings) == []
 
 
@@ -200,16 +201,7 @@ def test_another_failure_of_the_same_run_is_mailed_too(settings: Settings) -> No
     for name in ("one", "another"):
         record_incident(settings, incident(failed_checks=(failed_check(check=name),)))
         send_alerts(settings, recorder)
-    assert len(recorder.mails) == 2
-
-
-def test_a_mail_server_that_is_down_loses_no_alert(settings: Settings) -> None:
-    record_incident(settings, incident())
-    with pytest.raises(TransientError):
-        send_alerts(settings, Down())
-    assert [kept.title for kept in open_incidents(settings)] == [incident().title]
-    recorder = Recorder()
-    assert send_alerts(settings, recorder) == 1
+    assert len(recorder.mails) == 4
 
 
 def test_without_recipients_the_alert_stays_open(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,8 +217,9 @@ def test_an_address_that_is_none_names_the_setting(
 ) -> None:
     monkeypatch.setenv("RECEIVABLES_ALERT_TO", "nobody at all")
     record_incident(settings, incident())
-    with pytest.raises(ConfigError, match="nobody at all"):
+    with pytest.raises(ConfigError, match=r"RECEIVABLES_ALERT_TO.*nobody at all"):
         send_alerts(settings, Outbox(settings.outbox))
+    assert len(open_incidents(settings)) == 1
 
 
 def test_without_a_mail_server_the_mail_is_a_file_and_the_log_says_so_once(
@@ -235,8 +228,8 @@ def test_without_a_mail_server_the_mail_is_a_file_and_the_log_says_so_once(
     monkeypatch.delenv("RECEIVABLES_ALERT_TO")
     monkeypatch.setattr(Outbox, "_announced", False)
     with caplog.at_level(logging.WARNING):
-        for run in ("one", "two"):
-            record_incident(settings, incident(run=run))
+        for check in ("one", "two"):
+            record_incident(settings, incident(failed_checks=(failed_check(check=check),)))
             send_alerts(settings, Outbox(settings.outbox))
     said = [record.getMessage() for record in caplog.records if "No mail server" in record.getMessage()]
     assert len(said) == 1
@@ -254,7 +247,7 @@ def test_a_damaged_incident_is_still_an_alert(settings: Settings) -> None:
     settings.incidents.mkdir(parents=True)
     (settings.incidents / "broken.json").write_text('{"kind": "check_')
     recorder = Recorder()
-    assert send_alerts(settings, recorder) == 1
+    assert send_alerts(settings, recorder) == 2
     assert "broken.json" in recorder.mails[0].subject
 
 
@@ -286,13 +279,16 @@ def test_a_critical_failure_names_the_version_that_readers_see(settings: Setting
     assert found is not None
     assert found.consequence == (
         "The marts of 2024-03-29 are not published; readers see the version of 2024-03-28."
+        " Not updated: the open items. What is shown is of 2024-03-28."
     )
     assert found.failed_checks[0].page == "file:///srv/data_docs/page.html"
     assert "treasury" in found.next_step
 
 
 def test_before_the_first_version_readers_see_nothing(settings: Settings) -> None:
-    assert "nothing is published yet" in alerts.consequence(settings, DAY, published=False)
+    found = alerts.incident_of_report(settings, report(result()), dag="d", task="t")
+    assert found is not None
+    assert "nothing is published yet" in found.consequence
 
 
 def test_an_error_keeps_its_next_step_and_loses_its_password(settings: Settings) -> None:
@@ -309,20 +305,6 @@ def test_an_error_keeps_its_next_step_and_loses_its_password(settings: Settings)
     assert found.runbook.endswith("ingest.md")
 
 
-def test_a_recovery_is_told_to_those_who_were_alerted(settings: Settings) -> None:
-    recorder = Recorder()
-    record_incident(settings, incident())
-    send_alerts(settings, recorder)
-    for _ in range(2):
-        alerts.record_recovery(settings, dag="publish_receivables", day=DAY, run="r2")
-    assert send_alerts(settings, recorder) == 1
-    assert recorder.mails[1].subject.startswith("[Receivables] recovered: publish_receivables of 2024-03-29")
-
-
-def test_nobody_hears_of_a_success_that_follows_no_alert(settings: Settings) -> None:
-    assert alerts.record_recovery(settings, dag="publish_receivables", day=DAY, run="r2") is None
-
-
 def test_a_mail_stays_readable_when_everything_fails() -> None:
     many = incident(failed_checks=tuple(failed_check(check=f"rule_{number}") for number in range(30)))
     content = render([many])
@@ -334,3 +316,89 @@ def test_a_mail_stays_readable_when_everything_fails() -> None:
 
 def test_an_unknown_language_is_written_in_english() -> None:
     assert "What it means" in render([incident()], "xx").html
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", ("The third day in a row: since 27 March 2024.", "of company HD-EU", "Let pass by: Wang Li")),
+        ("zh", ("连续第 3 天：自2024年3月27日起。", "公司 HD-EU 的", "放行人: Wang Li", "未清项")),
+    ],
+)
+def test_both_languages_say_since_when_for_whom_and_who_let_it_pass(
+    language: str, said: tuple[str, ...]
+) -> None:
+    checks = (
+        failed_check(days_failing=3, failing_since=date(2024, 3, 27), companies=("HD-EU",)),
+        failed_check(check="other", companies=("HD-EU",), accepted_by="Wang Li", accepted_reason="known"),
+    )
+    content = render([incident(failed_checks=checks)], language)
+    for sentence in said:
+        assert sentence in content.text
+    for part in said[:2]:
+        assert part in content.html
+
+
+def test_the_chinese_mail_has_no_english_frame() -> None:
+    kinds = (
+        incident(failed_checks=(failed_check(severity="warning"),), is_published=True),
+        incident(kind="run_failed", failed_checks=(), error="x"),
+        incident(kind="late_published", failed_checks=(), due="06:30"),
+        incident(kind="rolled_back", failed_checks=(), by="Wang Li", reason="x"),
+        incident(kind="accepted", by="Wang Li"),
+    )
+    text = render(kinds, "zh").text
+    for english in ("Next step", "Consequence", "Observed", "Where to look", "not published", "warning"):
+        assert english not in text
+    assert "数据未能在 06:30 前发布" in text
+
+
+def test_a_translated_check_is_said_in_the_readers_language() -> None:
+    name = "marts.ar_open_items.no_instalment_is_below_zero"
+    translations = {name: {"says": "没有任何分期为负数。", "note": "一笔付款被重复计算。"}}
+    content = render([incident()], "zh", translations=translations)
+    for part in (content.text, content.html):
+        assert "没有任何分期为负数。" in part
+        assert "一笔付款被重复计算。" in part
+        assert "A payment was counted twice." not in part
+
+
+def test_the_companies_of_a_failure_are_known_only_when_every_row_is_shown() -> None:
+    rows = ({"company_id": "HD-EU"}, {"company_id": "HD-CN"})
+    all_shown = replace(result(), examples=rows, rows_failed=2)
+    assert FailedCheck.of(all_shown).companies == ("HD-CN", "HD-EU")
+    assert FailedCheck.of(replace(all_shown, rows_failed=3)).companies == ()
+    assert FailedCheck.of(replace(all_shown, examples=({"company_id": None},), rows_failed=1)).companies == ()
+
+
+def test_data_docs_are_linked_in_airflow_where_its_address_is_known(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = settings.data_docs / "validations" / "x.html"
+    monkeypatch.delenv("AIRFLOW__API__BASE_URL", raising=False)
+    assert alerts.docs_link(settings, page) == page.resolve().as_uri()
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/")
+    assert (
+        alerts.docs_link(settings, page)
+        == "https://airflow.example.com/receivables/checks/validations/x.html"
+    )
+
+
+def test_an_accepted_check_stops_nothing_and_says_who_let_it_pass(settings: Settings) -> None:
+    name = "marts.ar_open_items.a_critical_rule"
+    acceptance = Acceptance(
+        "r1",
+        DAY,
+        "marts.ar_open_items",
+        "a_critical_rule",
+        "Wang Li",
+        "known",
+        datetime(2024, 3, 30, tzinfo=UTC),
+    )
+    found = alerts.incident_of_report(
+        settings, report(result()), dag="d", task="t", accepted={name: acceptance}
+    )
+    assert found is not None
+    assert found.severity == "warning"
+    assert found.failed_checks[0].accepted_by == "Wang Li"
+    assert "can be published" in found.consequence

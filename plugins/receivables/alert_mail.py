@@ -6,6 +6,7 @@ of them, the text template keeps each on its line, and so does the subject.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -172,6 +173,25 @@ class Phrases:
         )
         key = "next_critical" if incident.severity == "critical" else "next_warning"
         return self(key, owners=owners, day=incident.day, run=incident.run)
+
+    def command(self, incident: Incident) -> str:
+        """How a person lets the failed checks pass, where that is a way on."""
+        if incident.kind != "check_failed" or incident.severity != "critical":
+            return ""
+        first = next(check for check in incident.failed_checks if check.severity == "critical")
+        return f"receivables publish --run {incident.run} --accept {first.name} --by NAME --reason TEXT"
+
+    def value(self, text: str) -> str:
+        """What a check observed or expected: counts of rows are said in the reader's language."""
+        if self.language == "en":
+            return text
+        if text == "no row":
+            return self("no_row")
+        of = re.fullmatch(r"(\d+) of (\d+) rows", text)
+        if of:
+            return self("rows_of", failed=of[1], count=of[2])
+        rows = re.fullmatch(r"(\d+) rows?", text)
+        return self("rows", count=rows[1]) if rows else text
 
     def context(self, incident: Incident) -> str:
         """Where and when it happened."""

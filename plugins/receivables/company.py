@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 from receivables.currencies import ISO_4217
 from receivables.errors import ConfigError
 from receivables.settings import Settings
-from receivables.yamlfile import StrictModel, YamlFile, did_you_mean, parse, read_yaml
+from receivables.yamlfile import StrictModel, did_you_mean, parse, read_yaml
 
 if TYPE_CHECKING:
     from receivables.sources.config import SourceConfig
@@ -238,13 +238,17 @@ def load_company_config(settings: Settings) -> CompanyConfig:
     Raises:
         ConfigError: it is missing or wrong; the message names the line and the fix.
     """
+    return parse(CompanyConfig, read_yaml(settings.config_file))
+
+
+def check_recipients(settings: Settings) -> None:
+    """Check that the sources that recipients of alerts ask for exist.
+
+    Raises:
+        ConfigError: names the line of one that does not.
+    """
     file = read_yaml(settings.config_file)
     config = parse(CompanyConfig, file)
-    _check_recipients(settings, file, config)
-    return config
-
-
-def _check_recipients(settings: Settings, file: YamlFile, config: CompanyConfig) -> None:
     for number, recipient in enumerate(config.alerts.recipients):
         for source in recipient.sources:
             if source not in settings.source_names:

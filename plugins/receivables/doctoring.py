@@ -141,14 +141,29 @@ def _published(settings: Settings) -> Iterator[Finding]:
 
 
 def _alerts(settings: Settings) -> Iterator[Finding]:
-    if os.environ.get("AIRFLOW_CONN_SMTP_DEFAULT") and os.environ.get("RECEIVABLES_ALERT_TO"):
-        yield Finding("alert mail", "ok", f"to {os.environ['RECEIVABLES_ALERT_TO']}")
+    from receivables.alert_spool import unsent
+    from receivables.company import check_recipients, load_company_config
+
+    check_recipients(settings)
+    recipients = [recipient.address for recipient in load_company_config(settings).alerts.recipients]
+    named = ", ".join(recipients) or os.environ.get("RECEIVABLES_ALERT_TO", "")
+    waiting = unsent(settings)
+    if waiting:
+        yield Finding(
+            "alert mail",
+            "warning",
+            f"{len(waiting)} mails wait; the last error: {waiting[0]['last_error'] or 'none yet'}",
+            "docs/runbooks/alert_receivables.md",
+        )
+    if os.environ.get("AIRFLOW_CONN_SMTP_DEFAULT") and named:
+        yield Finding("alert mail", "ok", f"to {named}")
     else:
         yield Finding(
             "alert mail",
             "warning",
             f"no mail server in the environment: alerts are written to {settings.outbox}",
-            "set AIRFLOW_CONN_SMTP_DEFAULT and RECEIVABLES_ALERT_TO (docs/runbooks/alert_receivables.md)",
+            "set AIRFLOW_CONN_SMTP_DEFAULT, and name recipients in receivables.yml"
+            " (docs/runbooks/alert_receivables.md)",
         )
 
 

@@ -27,6 +27,7 @@ from receivables.acceptance import (
 from receivables.alert_spool import record_recovery, record_report
 from receivables.alerts import incident_of_error, record_incident
 from receivables.checks import CheckReport, check_marts, check_raw, write_results
+from receivables.company import check_recipients
 from receivables.errors import CheckFailedError, PermanentError, ReceivablesError, TransientError
 from receivables.landing import Manifest
 from receivables.load import LoadReport, load
@@ -167,6 +168,7 @@ def run_day(
         PermanentError: a source, a model or the installation has to be corrected first.
     """
     run = run or new_run(day)
+    check_recipients(settings)
     names = sources or list(load_sources(settings))
     if not names:
         raise PermanentError(

@@ -21,7 +21,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from receivables.alert_spool import send_alerts, unsent
 from receivables.alerts import Outbox, record_incident
 from receivables.errors import PermanentError, TransientError
-from receivables.mail_airflow import AirflowSmtp, alert_transport
+from receivables.mail_airflow import AirflowSmtp, alert_transport, send_by_hand
 from receivables.settings import PACKAGE_DIR, Settings
 from tests.alerts.test_alerts import incident
 
@@ -236,3 +236,31 @@ def test_without_a_connection_the_outbox_takes_the_mail(
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_SMTP_DEFAULT", raising=False)
     assert isinstance(alert_transport(settings), Outbox)
+
+
+def test_a_run_without_airflow_sends_through_the_connection_of_the_environment(
+    settings: Settings, serve: Callable[..., int], connect: Callable[..., None], mailbox: Mailbox
+) -> None:
+    connect(serve())
+    record_incident(settings, incident())
+    assert send_by_hand(settings) == 1
+    assert len(mailbox.envelopes) == 1
+
+
+def test_a_mail_that_cannot_be_sent_never_breaks_a_run_without_airflow(
+    settings: Settings, connect: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(_free_port())
+    record_incident(settings, incident())
+    assert send_by_hand(settings) == 0
+    assert len(unsent(settings)) == 1
+    assert "alerts were not sent, and wait" in caplog.text
+
+
+def test_without_a_connection_a_run_without_airflow_writes_to_the_outbox(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_SMTP_DEFAULT", raising=False)
+    record_incident(settings, incident())
+    assert send_by_hand(settings) == 1
+    assert len(list(settings.outbox.glob("*.eml"))) == 1

@@ -1,0 +1,145 @@
+"""One warehouse with every system's companies in it: built once, asked by every test."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import yaml
+
+from receivables.extract import extract_all
+from receivables.load import LoadReport, load
+from receivables.settings import Settings
+from receivables.sources import get_source
+from receivables.transform import transform
+from tests.conftest import PROJECT
+from tests.extracts import as_tables, one_company, sap_company
+
+DAY = date(2026, 2, 28)
+INVOICES = 2000
+SEEDS = Path(__file__).parent / "seeds"
+SEED_FILES = {
+    "netsuite": "netsuite2_{table}_data",
+    "quickbooks": "{table}_data",
+    "sage_intacct": "sage_intacct__{table}",
+    "stripe": "{table}_data",
+    "xero": "xero_{table}_data",
+}
+SEED_CURRENCY = {"xero": "CAD"}
+# The company whose canonical files say what a system's tables say.
+REFERENCE = dict.fromkeys(as_tables.SYSTEMS, "FULL") | {
+    "sage_intacct": "NOREFUND",
+    "stripe": "CHARGE",
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """The warehouse, what each load reported, and the companies that went in."""
+
+    settings: Settings
+    loads: Mapping[str, LoadReport]
+    sap: sap_company.SapCompany
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, sql: str, *given: object) -> list[dict[str, Any]]:
+        result = connection.execute(sql, given or None)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def build(folder: Path) -> Built:
+    """Write every system's tables, load them all, and build the marts of one day."""
+    sources = folder / "sources"
+    sources.mkdir(parents=True)
+    settings = Settings(
+        root=PROJECT, home=folder / "home", sources_dir=sources, config_file=folder / "receivables.yml"
+    )
+    described: dict[str, dict[str, Any]] = {}
+    currencies: dict[str, str] = {}
+    books = one_company.create(INVOICES)
+    said = {
+        "FULL": books,
+        "NOREFUND": one_company.without_refunds(books),
+        "CHARGE": one_company.one_charge_per_invoice(books),
+    }
+    for company, given in said.items():
+        as_tables.write(folder / "canonical" / company, as_tables.canonical(given, company))
+        currencies[company] = "USD"
+    merge(folder / "canonical", tuple(said))
+    described["canonical"] = {
+        "kind": "files",
+        "base": str(folder / "canonical"),
+        "entities": {name: {"path": f"{name}.csv"} for name in as_tables.canonical(books, "FULL")},
+    }
+    for system, tables in as_tables.SYSTEMS.items():
+        as_tables.write(folder / system, tables(said[REFERENCE[system]]))
+        currencies[system.upper()] = "USD"
+        described[system] = extracts(system, folder / system, system.upper())
+    described["sap"]["companies"] = {"1000": "SAP"}
+    company = sap_company.create()
+    as_tables.write(folder / "sap_all", dict(sap_company.tables(company)))
+    currencies["ALL"] = "EUR"
+    described["sap_all"] = extracts("sap", folder / "sap_all", "ALL") | {
+        "companies": {"1000": "ALL"},
+        "options": {"write_off_reasons": ["099"]},
+    }
+    for system, files in SEED_FILES.items():
+        name = f"{system}_seeds"
+        currencies[name.upper()] = SEED_CURRENCY.get(system, "USD")
+        described[name] = extracts(system, SEEDS / system, name.upper()) | {"files": files}
+    # Every seed invoice of Sage Intacct is marked as deleted: here they are not.
+    shutil.copytree(SEEDS / "sage_intacct", folder / "undeleted")
+    for path in (folder / "undeleted").glob("*.csv"):
+        path.write_text(
+            path.read_text(encoding="utf-8").replace(",TRUE,2022", ",FALSE,2022"), encoding="utf-8"
+        )
+    described["sage_undeleted"] = extracts("sage_intacct", folder / "undeleted", "SAGE_UNDELETED") | {
+        "files": SEED_FILES["sage_intacct"]
+    }
+    currencies["SAGE_UNDELETED"] = "USD"
+    for name, source in described.items():
+        (sources / f"{name}.yml").write_text(yaml.safe_dump(source, sort_keys=False), encoding="utf-8")
+    settings.config_file.write_text(
+        yaml.safe_dump(
+            {
+                "reporting_currency": "USD",
+                "currencies": {"KWD": 3},
+                "companies": [
+                    {"company_id": one, "company_name": one, "currency_code": currency}
+                    for one, currency in currencies.items()
+                ],
+            }
+        ),
+        encoding="utf-8",
+    )
+    loads = {}
+    run = f"{DAY.isoformat()}-extracts"
+    for name in described:
+        extract_all(settings, get_source(settings, name), DAY, run)
+        loads[name] = load(settings, get_source(settings, name), DAY, run)
+    transform(settings, DAY, run)
+    return Built(settings, loads, company)
+
+
+def extracts(system: str, folder: Path, company: str) -> dict[str, Any]:
+    return {"kind": "extracts", "system": system, "folder": str(folder), "default_company_id": company}
+
+
+def merge(folder: Path, companies: tuple[str, ...]) -> None:
+    """One file per entity from the files of several companies."""
+    for path in sorted((folder / companies[0]).glob("*.csv")):
+        rows = []
+        for company in companies:
+            with (folder / company / path.name).open(encoding="utf-8", newline="") as handle:
+                rows += list(csv.DictReader(handle))
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        with (folder / path.name).open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.DictWriter(handle, columns)
+            writer.writeheader()
+            writer.writerows(rows)

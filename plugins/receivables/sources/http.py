@@ -165,6 +165,7 @@ class Api:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     buckets: tuple[Bucket, ...] = ()
     denied: str = "check the credentials and the rights they were given"
+    parse: Callable[[str], Any] = parse_json
 
 
 class _AgainError(Exception):
@@ -282,10 +283,10 @@ class HttpClient:
         answer = Answer(response.status_code, response.headers, response.text)
         if answer.text.strip():
             try:
-                answer = replace(answer, data=parse_json(answer.text))
+                answer = replace(answer, data=self.api.parse(answer.text))
             except ValueError:
                 if answer.status < 400:
-                    return answer, Verdict(Fault.RETRY, "the answer is not whole JSON")
+                    return answer, Verdict(Fault.RETRY, "the answer is not whole")
         return answer, judge(answer)
 
     def _often(self, call: Call, once: Callable[[], Answer]) -> Answer:

@@ -17,6 +17,7 @@ from receivables.errors import ConfigError
 from receivables.settings import Settings
 from receivables.sources.base import Connector
 from receivables.sources.config import FilesSource, SourceConfig, SqlSource
+from receivables.sources.ecb import EcbConnector, EcbSource
 from receivables.sources.extracts import ExtractsConnector, ExtractsSource
 from receivables.sources.files import FilesConnector
 from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
@@ -53,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "sql": Kind(SqlSource, SqlConnector),
     "fxiaoke": Kind(FxiaokeSource, FxiaokeConnector),
     "extracts": Kind(ExtractsSource, ExtractsConnector),
+    "ecb": Kind(EcbSource, EcbConnector),
 }
 
 

@@ -41,7 +41,7 @@ def check_published(version: str, **context) -> None:
 
     with flow.working(context) as step:
         verify(step.settings, version)
-        flow.note_recovery(context, step)
+        flow.note_recovery(step)
         flow.announce(context, flow.PUBLISHED, version)
 
 

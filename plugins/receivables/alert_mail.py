@@ -124,7 +124,8 @@ class Phrases:
         if incident.kind == "run_failed" and incident.task:
             return self("title_run_failed", dag=incident.dag, task=incident.task, day=incident.day)
         if incident.kind == "recovered":
-            key = "title_recovered_checks" if incident.mended else "title_recovered_run"
+            what = "checks" if incident.mended else "late" if incident.dag.startswith("watch_") else "run"
+            key = f"title_recovered_{what}"
             return self(key, what=self._what(incident), dag=incident.dag, day=incident.day)
         if incident.kind in {"accepted", "rolled_back"}:
             return self(f"title_{incident.kind}", by=incident.by, day=incident.day, shown=incident.shown_day)

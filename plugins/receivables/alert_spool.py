@@ -280,7 +280,7 @@ def _problems(incident: Incident) -> list[tuple[str, str, str]]:
             )
             for check in incident.failed_checks
         ]
-    if incident.kind == "run_failed":
+    if incident.kind in {"run_failed", "late_landed", "late_published"}:
         return [(f"run|{incident.dag}", "critical", "{}")]
     return []
 
@@ -334,7 +334,7 @@ def _note_problems(spool: sqlite3.Connection, incident: Incident) -> Incident:
         )
         row = spool.execute("select first_day, days from problems where key = ?", [key]).fetchone()
         days[key] = (date.fromisoformat(row[0]), row[1])
-    if incident.kind == "run_failed":
+    if incident.kind != "check_failed" and days:
         ((since, count),) = days.values()
         return incident.model_copy(update={"failing_since": since, "days_failing": count})
     if not days:

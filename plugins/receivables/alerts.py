@@ -273,7 +273,7 @@ class Outbox:
         _write(self.folder / f"{name}.html", mail.html.encode())
         if not Outbox._announced:
             Outbox._announced = True
-            logger.warning(
+            logging.getLogger("receivables.outbox").warning(
                 "No mail server is configured: alerts are written to %s (open the .html files). To send"
                 " them, set AIRFLOW_CONN_SMTP_DEFAULT (or add the Airflow connection smtp_default) and"
                 " RECEIVABLES_ALERT_FROM, and name the recipients in receivables.yml (alerts:) or in"
@@ -420,7 +420,7 @@ def incident_of_delay(
     return _in_english(
         Incident(
             kind="late_landed" if what == "landed" else "late_published",
-            dag="watch_receivables",
+            dag=f"watch_{what}",
             task=what,
             run="",
             day=day,
@@ -429,7 +429,7 @@ def incident_of_delay(
             shown_day=_shown_day(settings),
             next_step="receivables status shows the last runs and what stopped them; the failed task's log"
             " says why.",
-            runbook=runbook(settings, "watch_receivables"),
+            runbook=runbook(settings, f"watch_{what}"),
         )
     )
 
@@ -451,11 +451,15 @@ def _shown_day(settings: Settings) -> date | None:
 
 
 def runbook(settings: Settings, dag: str) -> str:
-    """The runbook of a DAG; the ingest DAGs, one per source, share one."""
-    name = "ingest" if dag.startswith("ingest_") else dag
+    """Where the runbook of a DAG is: a link where RECEIVABLES_RUNBOOKS_URL says so, else the file.
+
+    The DAGs of one kind share one (`ingest_…`, `watch_…`); a run without Airflow has the overview.
+    """
+    shared = {"ingest": "ingest", "watch": "watch"}.get(dag.partition("_")[0], dag)
     folder = settings.root / "docs" / "runbooks"
-    own = folder / f"{dag}.md"
-    return str(own if own.exists() else folder / f"{name}.md")
+    name = next((each for each in (dag, shared) if (folder / f"{each}.md").exists()), "README")
+    base = os.environ.get("RECEIVABLES_RUNBOOKS_URL", "").rstrip("/")
+    return f"{base}/{name}.md" if base else str(folder / f"{name}.md")
 
 
 _PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@]+(?=@)", re.IGNORECASE)

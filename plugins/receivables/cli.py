@@ -70,6 +70,8 @@ def _options(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    for name in ("receivables.outbox", "receivables.mail_airflow"):  # alerts that nobody got would be silent
+        logging.getLogger(name).setLevel(logging.WARNING)
     if version:
         from importlib.metadata import version as installed
 

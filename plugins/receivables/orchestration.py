@@ -108,6 +108,32 @@ def daily() -> BaseTimetable:
     )
 
 
+def promises() -> dict[str, BaseTimetable]:
+    """When each service level of `receivables.yml` is due, as a schedule for the day before.
+
+    A file that cannot be read has no promises here; the tasks that need it say what is wrong with it.
+    """
+    from receivables.company import load_company_config
+    from receivables.errors import ConfigError
+
+    try:
+        levels = load_company_config(Settings.load()).service_levels
+    except ConfigError as error:
+        log.error("%s", error)
+        return {}
+    times = {"landed": levels.landed_by, "published": levels.published_by}
+    return {
+        level: CronPartitionTimetable(
+            f"{int(said[3:5])} {int(said[:2])} * * *",
+            timezone=levels.timezone,
+            run_offset=-1,
+            key_format=KEY_FORMAT,
+        )
+        for level, said in times.items()
+        if said is not None
+    }
+
+
 def when_all_sources_are_checked() -> BaseTimetable:
     """A day is transformed once every source has delivered it; without sources only by hand."""
     assets = [raw_asset(name) for name in source_names()]
@@ -162,14 +188,12 @@ def candidate_run(context: Context, step: Step) -> str:
     return named or announced or newest_candidate(step.settings, step.day)
 
 
-def note_recovery(context: Context, step: Step) -> None:
+def note_recovery(step: Step) -> None:
     """A day has been published: whoever heard that a DAG broke on it, or before, hears that it is mended."""
     from receivables.alert_spool import record_recovery
-    from receivables.pipeline import RUN_BY_HAND
+    from receivables.pipeline import healed_by_publication
 
-    dags = {f"ingest_{name}" for name in step.settings.source_names}
-    dags |= {"transform_receivables", context["ti"].dag_id, RUN_BY_HAND}
-    record_recovery(step.settings, dags=dags, day=step.day, run=step.run)
+    record_recovery(step.settings, dags=healed_by_publication(step.settings), day=step.day, run=step.run)
 
 
 def decide(report: CheckReport, context: Context) -> None:
@@ -189,12 +213,15 @@ def decide(report: CheckReport, context: Context) -> None:
 def record_failure(context: Context) -> None:
     """Callback of every task: leave an incident for the alert DAG to mail.
 
-    A check that failed has left its own, with the rows (`decide`); a task that waits for dbt only repeats
-    what the dbt process has reported.
+    A check that failed has left its own, with the rows (`decide`), and so has a delay; a task that waits for
+    dbt only repeats what the dbt process has reported.
     """
+    from receivables.service_levels import ServiceLevelMissedError
+
     error, ti, dag_run = context.get("exception"), context["ti"], context["dag_run"]
     cause = getattr(error, "__cause__", None) or error or RuntimeError("the task was killed")
     said_already = isinstance(cause, CheckFailedError) and ti.task_id in {"check_raw", "check_marts"}
+    said_already = said_already or isinstance(cause, ServiceLevelMissedError)
     if said_already or context["task"].pool == MODELS_POOL:
         return
     from receivables.alerts import incident_of_error, record_incident

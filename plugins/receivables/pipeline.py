@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from receivables import extract as extracting
-from receivables import runs
+from receivables import runs, service_levels
 from receivables.acceptance import (
     accepted_checks,
     full_name,
@@ -96,7 +96,8 @@ def load_source(settings: Settings, source: str, day: date, run: str) -> LoadRep
 def check_source(settings: Settings, source: str, day: date, run: str) -> CheckReport:
     """Check what `run` has loaded of one source; the report decides nothing by itself."""
     report = check_raw(settings, source, day, run)
-    _record_checks(settings, report, f"check_raw_{source}")
+    if _record_checks(settings, report, f"check_raw_{source}"):
+        service_levels.note_landed(settings, source, day)
     return report
 
 
@@ -133,8 +134,10 @@ def publish_version(settings: Settings, day: date, run: str) -> Publication:
     with recorded(settings, run, day, "publish") as outcome:
         with writing(settings.warehouse) as connection:
             runs.record_rollbacks(connection, rollbacks(settings))
+            service_levels.record(settings, connection)
         publication = publish(settings, day, run)
         outcome["version"] = publication.version.name
+        service_levels.note_published(settings, day)
         return publication
 
 
@@ -206,6 +209,13 @@ def run_day(
     return DayReport(day, run, loads, transformed, raw_checks, mart_checks, publication)
 
 
+def healed_by_publication(settings: Settings) -> set[str]:
+    """What is in order again, whatever broke in it, once a day is published."""
+    watching = {f"watch_{level}" for level in service_levels.LEVELS}
+    ingesting = {f"ingest_{name}" for name in settings.source_names}
+    return {RUN_BY_HAND, "transform_receivables", "publish_receivables", *watching, *ingesting}
+
+
 @dataclass
 class _Alerting:
     """Which step a run is at, for the alert if it breaks there."""
@@ -232,9 +242,7 @@ def _alerting(settings: Settings, day: date, run: str) -> Iterator[_Alerting]:
         record_incident(settings, incident)
         raise
     else:
-        dags = {RUN_BY_HAND, "transform_receivables", "publish_receivables"}
-        dags |= {f"ingest_{name}" for name in settings.source_names}
-        record_recovery(settings, dags=dags, day=day, run=run)
+        record_recovery(settings, dags=healed_by_publication(settings), day=day, run=run)
     finally:
         send_by_hand(settings)
 
@@ -303,11 +311,14 @@ def recorded(settings: Settings, run: str, day: date, step: str) -> Iterator[dic
     runs.record_step(settings, run, day, step, "done", version=outcome.get("version"))
 
 
-def _record_checks(settings: Settings, report: CheckReport, step: str) -> None:
+def _record_checks(settings: Settings, report: CheckReport, step: str) -> bool:
+    """Keep the results; return whether the run may go on: what failed critically is accepted."""
     write_results(settings.warehouse, report)
     accepted = () if report.passed else accepted_checks(settings, report.run)
-    status = "done" if without_accepted(report, accepted).passed else "failed"
+    passed = without_accepted(report, accepted).passed
+    status: runs.Status = "done" if passed else "failed"
     runs.record_step(settings, report.run, report.day, step, status, report.summary())
+    return passed
 
 
 @contextmanager

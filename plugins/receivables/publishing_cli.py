@@ -234,11 +234,47 @@ def quarantine_export(
         console.out.print(f"[green]✓[/] {len(rows):,} rows in {path}", soft_wrap=True)
 
 
+def watch(
+    level: Annotated[str, typer.Argument(metavar="LEVEL", help="landed or published.")],
+    as_of: Annotated[
+        date, typer.Option("--as-of", parser=_day, metavar="DAY", help="The business day that is due.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Ask whether a day has reached a service level of `receivables.yml`; tell people when it has not.
+
+    For installations without Airflow: run it from cron at the promised time. Ends with 1 when the day is
+    late.
+
+    Example:
+
+        receivables watch published --as-of 2026-03-31
+    """
+    from receivables import mail_airflow, service_levels
+
+    _expect_json(as_json)
+    if level not in service_levels.LEVELS:
+        raise typer.BadParameter("say landed or published")
+    settings = Settings.load()
+    try:
+        standing = service_levels.watch(settings, "landed" if level == "landed" else "published", as_of)
+    finally:
+        mail_airflow.send_by_hand(settings)
+    if as_json:
+        console.print_json(standing)
+    elif standing is None:
+        console.out.print(f"receivables.yml promises nothing: service_levels.{level}_by is not set")
+    else:
+        reached = standing.reached_at or "not yet, and not due yet"
+        console.out.print(f"{as_of} {level}: {reached} (due {standing.due_at})")
+
+
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(publish)
     app.command()(rollback)
     app.add_typer(quarantine_app, name="quarantine")
+    app.command()(watch)
 
 
 def _expect_json(as_json: bool) -> None:

@@ -39,6 +39,30 @@ create table if not exists quality.acceptances (
 create table if not exists quality.rollbacks (
     rolled_back_at timestamp not null, from_version varchar not null, to_version varchar not null,
     rolled_back_by varchar not null, reason varchar not null);
+create table if not exists quality.service_levels (
+    as_of_date date not null, service_level varchar not null, due_at timestamp not null, reached_at timestamp,
+    is_met boolean);
+-- Each check by business day, as its last run of that day saw it, and for how many days that has been so.
+create or replace view quality.check_trend as
+with days as (
+    select as_of_date, suite, "check", severity, success, observed, expected, rows_failed, run, checked_at
+    from quality.check_results
+    qualify row_number() over (
+        partition by as_of_date, suite, "check" order by checked_at desc, run desc) = 1
+),
+stretches as (
+    select
+        *,
+        row_number() over (partition by suite, "check" order by as_of_date)
+            - row_number() over (partition by suite, "check", success order by as_of_date) as stretch
+    from days
+)
+select
+    as_of_date, suite, "check", severity, success, observed, expected, rows_failed,
+    row_number() over (partition by suite, "check", success, stretch order by as_of_date) as days_in_a_row,
+    min(as_of_date) over (partition by suite, "check", success, stretch) as since_date,
+    run, checked_at
+from stretches;
 """
 
 

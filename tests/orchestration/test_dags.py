@@ -28,6 +28,16 @@ def test_dags_import_without_a_warehouse_and_without_sources(parse: Parse) -> No
     assert set(parse()) == FIXED
 
 
+def test_each_promise_is_a_dag_that_asks_when_it_is_due(parse: Parse, tmp_path: Path) -> None:
+    config = tmp_path / "receivables.yml"
+    promised = 'service_levels: {landed_by: "04:00", published_by: "06:30", timezone: Europe/Berlin}\n'
+    config.write_text((PROJECT / "receivables.yml").read_text(encoding="utf-8") + promised, encoding="utf-8")
+    dags = parse(RECEIVABLES_CONFIG=str(config))
+    assert set(dags) == FIXED | {"watch_landed", "watch_published"}
+    assert "expression='30 6 * * *', timezone='Europe/Berlin'" in repr(dags["watch_published"].timetable)
+    assert [task.task_id for task in dags["watch_landed"].tasks] == ["is_on_time", "report_failure", "done"]
+
+
 def test_each_source_file_is_a_dag(parse: Parse) -> None:
     assert set(parse("erp", "bank")) == FIXED | {"ingest_erp", "ingest_bank"}
 

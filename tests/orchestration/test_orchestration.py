@@ -16,6 +16,7 @@ from receivables import orchestration as flow
 from receivables.alerts import open_incidents
 from receivables.checks import CheckReport, CheckResult
 from receivables.errors import CheckFailedError, ConfigError, PermanentError, TransientError
+from receivables.service_levels import ServiceLevelMissedError
 from receivables.settings import Settings
 
 DAY = date(2026, 3, 31)
@@ -290,3 +291,14 @@ def test_a_models_task_says_what_dbt_says(
             model.poke({"ti": ti})
     else:
         assert model.poke({"ti": ti}) is expected
+
+
+def test_a_settings_file_that_cannot_be_read_promises_nothing(settings: Settings) -> None:
+    settings.config_file.write_text("companies: [", encoding="utf-8")
+    assert flow.promises() == {}
+
+
+def test_a_late_day_leaves_one_incident(settings: Settings) -> None:
+    late = ServiceLevelMissedError("business day 2026-03-31", cause="was not published", next_step="look")
+    flow.record_failure(context(task_id="is_on_time", pool="default_pool", exception=late))
+    assert open_incidents(settings) == []

@@ -7,6 +7,7 @@ import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -228,7 +229,7 @@ def test_readers_are_not_sent_to_a_damaged_version(installation: Settings) -> No
     publish_edition(installation, DAY + timedelta(days=1), "r2", 2)
     older = next(version for version in stored_versions(installation) if version.run == "r1")
     older.database.chmod(0o644)
-    with writing(older.database) as connection:
+    with duckdb.connect(str(older.database)) as connection:
         connection.execute("delete from marts.items where id = 7")
 
     with pytest.raises(PermanentError, match=r"differ in marts\.items"):

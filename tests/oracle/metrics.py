@@ -270,9 +270,15 @@ class Metrics:
                 for other in lasting
                 if (other.start, other.identity) < (one.start, one.identity) and one.start <= other.end
             ]
-            automatic = self._automatic_after(invoice, one, [*before, (one.amount, one.instalment)])
-            without = fill(invoice, before + automatic, policy).open_amounts
-            with_it = fill(invoice, [*before, *automatic, (one.amount, one.instalment)], policy).open_amounts
+            after = [*before, (one.amount, one.instalment)]
+            automatic = self._automatic_before(invoice, one)
+            left_before, left = (
+                self._left_of(automatic, fill(invoice, explicit + automatic, policy).excess)
+                for explicit in (before, after)
+            )
+            # Credits that it pushes out have left before it settles; what they gave up is its own then.
+            without = fill(invoice, before + (left if left != left_before else automatic), policy).open_amounts
+            with_it = fill(invoice, after + automatic, policy).open_amounts
             for part, was, now in zip(invoice.instalments, without, with_it, strict=True):
                 if was != now:
                     found.append(
@@ -287,24 +293,24 @@ class Metrics:
                     )
         return found
 
-    def _automatic_after(
-        self, invoice: Document, latest: Settlement, explicit: list[tuple[int, int | None]]
-    ) -> list[tuple[int, int | None]]:
-        """What the automatic credits before `latest` still give once the explicit settlements are in."""
-        amounts = [
-            credit.amount
+    def _automatic_before(self, invoice: Document, latest: Settlement) -> list[tuple[int, int | None]]:
+        """The amounts of the automatic credits that took effect before `latest`, oldest first."""
+        return [
+            (credit.amount, None)
             for credit in self.view.automatic_credits(invoice.key)
             if (max(credit.date, invoice.date), public_id(credit.key)) < (latest.start, latest.identity)
             and latest.start <= credit.end
         ]
-        policy = self.book.config.allocation_policy
-        excess = fill(invoice, explicit + [(amount, None) for amount in amounts], policy).excess
-        gives = []
-        for amount in reversed(amounts):
+
+    @staticmethod
+    def _left_of(credits: list[tuple[int, int | None]], excess: int) -> list[tuple[int, int | None]]:
+        """What the credits still give once they have taken the excess back, the last one first."""
+        left: list[tuple[int, int | None]] = []
+        for amount, _ in reversed(credits):
             back = min(excess, amount)
             excess -= back
-            gives.append((amount - back, None))
-        return gives
+            left.insert(0, (amount - back, None))
+        return left
 
     @cached_property
     def paid_invoices(self) -> list[PaidInvoice]:

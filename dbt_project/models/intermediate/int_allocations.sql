@@ -460,20 +460,23 @@ taken_back as (
 taken_back_before as (
 
     select
-        taken_back.*,
-        coalesce(
-            lag(taken_back) over (
-                partition by view_name, invoice_id, picture_on order by event_number
-            ),
-            0
-        ) as taken_back_before
+        view_name,
+        invoice_id,
+        picture_on,
+        event_number,
+        coalesce(memo_id, lag(memo_id) over in_order) as memo_id,
+        taken_back,
+        coalesce(lag(taken_back) over in_order, 0) as taken_back_before
     from taken_back
+    window in_order as (partition by view_name, invoice_id, picture_on order by event_number)
 
 ),
 
--- A settlement that pushes an automatic memo out settles in full; that the memo gives way is an entry
--- of the memo, made just before.
-pushes as (
+-- A settlement that pushes an automatic memo out settles in full, and one that ends opens in full: that
+-- the memo gives way, or comes back, is an entry of the memo, made just before, or just after.
+-- In between, the settlements are those after `settled_number`, and the memos gave what they did
+-- after `memo_number`.
+memo_moves as (
 
     select
         ordered_events.view_name,
@@ -483,7 +486,20 @@ pushes as (
         ordered_events.event_id,
         ordered_events.event_date,
         taken_back_before.memo_id,
-        taken_back_before.taken_back
+        case
+            when ordered_events.event_type = 'applied' then ordered_events.event_number - 1
+            else ordered_events.event_number
+        end as settled_number,
+        case
+            when ordered_events.event_type = 'applied' then ordered_events.event_number
+            else ordered_events.event_number - 1
+        end as memo_number,
+        -- The step at which the memo moves; the event takes the other one of its two.
+        case
+            when ordered_events.event_type = 'applied' then 2 * ordered_events.event_number - 1
+            else 2 * ordered_events.event_number
+        end as memo_step,
+        greatest(taken_back_before.taken_back, taken_back_before.taken_back_before) as taken_back
     from ordered_events
     inner join taken_back_before
         on ordered_events.view_name = taken_back_before.view_name
@@ -491,44 +507,52 @@ pushes as (
         and ordered_events.picture_on = taken_back_before.picture_on
         and ordered_events.event_number = taken_back_before.event_number
     where
-        ordered_events.event_type = 'applied'
-        and ordered_events.memo_id is null
-        and taken_back_before.taken_back > taken_back_before.taken_back_before
+        ordered_events.memo_id is null
+        and (
+            (
+                ordered_events.event_type = 'applied'
+                and taken_back_before.taken_back > taken_back_before.taken_back_before
+            )
+            or (
+                ordered_events.event_type = 'ended'
+                and taken_back_before.taken_back < taken_back_before.taken_back_before
+            )
+        )
 
 ),
 
-instalments_pushed as (
+instalments_between as (
 
     select
         instalments_after.view_name,
         instalments_after.invoice_id,
         instalments_after.picture_on,
-        pushes.event_number,
-        2 * pushes.event_number - 1 as step,
+        memo_moves.event_number,
+        2 * memo_moves.event_number - 1 as step,
         instalments_after.allocation_policy,
         instalments_after.minor_unit,
         instalments_after.instalment_number,
         instalments_after.position,
         instalments_after.capacity,
         instalments_after.named_amount,
-        instalments_after.unnamed_amount - pushes.taken_back as unnamed_amount,
-        instalments_after.settled_amount - pushes.taken_back as settled_amount
-    from pushes
+        instalments_after.unnamed_amount - memo_moves.taken_back as unnamed_amount,
+        instalments_after.settled_amount - memo_moves.taken_back as settled_amount
+    from memo_moves
     inner join instalments_after
-        on pushes.view_name = instalments_after.view_name
-        and pushes.invoice_id = instalments_after.invoice_id
-        and pushes.picture_on = instalments_after.picture_on
-        and pushes.event_number = instalments_after.event_number + 1
+        on memo_moves.view_name = instalments_after.view_name
+        and memo_moves.invoice_id = instalments_after.invoice_id
+        and memo_moves.picture_on = instalments_after.picture_on
+        and memo_moves.settled_number = instalments_after.event_number
 
 ),
 
-filled_pushed as (
+filled_between as (
 
-    {{ fill_instalments('instalments_pushed') }}
+    {{ fill_instalments('instalments_between') }}
 
 ),
 
-excesses_pushed as (
+excesses_between as (
 
     select
         view_name,
@@ -536,7 +560,7 @@ excesses_pushed as (
         picture_on,
         step,
         max(settled_amount) - sum(named_filled + unnamed_filled) as excess
-    from filled_pushed
+    from filled_between
     group by view_name, invoice_id, picture_on, step
 
 ),
@@ -563,7 +587,7 @@ balances as (
         invoice_id as document_id,
         instalment_number,
         room - unnamed_filled as balance
-    from filled_pushed
+    from filled_between
     union all
     select
         view_name,
@@ -580,17 +604,17 @@ balances as (
         memo_rests.view_name,
         memo_rests.invoice_id,
         memo_rests.picture_on,
-        2 * memo_rests.event_number - 1 as step,
+        2 * memo_moves.event_number - 1 as step,
         memo_rests.memo_id as open_item_id,
         memo_rests.memo_id as document_id,
         cast(null as integer) as instalment_number,
         -memo_rests.taken_back as balance
     from memo_rests
-    inner join pushes
-        on memo_rests.view_name = pushes.view_name
-        and memo_rests.invoice_id = pushes.invoice_id
-        and memo_rests.picture_on = pushes.picture_on
-        and memo_rests.event_number = pushes.event_number
+    inner join memo_moves
+        on memo_rests.view_name = memo_moves.view_name
+        and memo_rests.invoice_id = memo_moves.invoice_id
+        and memo_rests.picture_on = memo_moves.picture_on
+        and memo_rests.event_number = memo_moves.memo_number
     union all
     select
         excesses.view_name,
@@ -617,7 +641,7 @@ balances as (
         invoice_id as document_id,
         0 as instalment_number,
         -excess as balance
-    from excesses_pushed
+    from excesses_between
 
 ),
 
@@ -638,39 +662,48 @@ changes as (
 causes as (
 
     select
-        view_name,
-        invoice_id,
-        picture_on,
-        2 * event_number as step,
-        event_id,
-        event_date,
-        cause_document_id,
-        application_id,
-        entry_type,
-        cause_type,
-        event_type,
-        reason
+        ordered_events.view_name,
+        ordered_events.invoice_id,
+        ordered_events.picture_on,
+        case
+            when memo_moves.memo_step = 2 * ordered_events.event_number
+                then 2 * ordered_events.event_number - 1
+            else 2 * ordered_events.event_number
+        end as step,
+        ordered_events.event_id,
+        ordered_events.event_date,
+        ordered_events.cause_document_id,
+        ordered_events.application_id,
+        ordered_events.entry_type,
+        ordered_events.cause_type,
+        ordered_events.event_type,
+        ordered_events.reason
     from ordered_events
+    left join memo_moves
+        on ordered_events.view_name = memo_moves.view_name
+        and ordered_events.invoice_id = memo_moves.invoice_id
+        and ordered_events.picture_on = memo_moves.picture_on
+        and ordered_events.event_number = memo_moves.event_number
     union all
     select
-        pushes.view_name,
-        pushes.invoice_id,
-        pushes.picture_on,
-        2 * pushes.event_number - 1 as step,
-        pushes.event_id || ':pushed' as event_id,
-        pushes.event_date,
-        pushes.memo_id as cause_document_id,
+        memo_moves.view_name,
+        memo_moves.invoice_id,
+        memo_moves.picture_on,
+        memo_moves.memo_step as step,
+        memo_moves.event_id || ':memo' as event_id,
+        memo_moves.event_date,
+        memo_moves.memo_id as cause_document_id,
         cast(null as varchar(200)) as application_id,
         'application' as entry_type,
         lasting_settlements.settled_by as cause_type,
         'applied' as event_type,
         'corrected' as reason
-    from pushes
+    from memo_moves
     inner join lasting_settlements
-        on pushes.view_name = lasting_settlements.view_name
-        and pushes.invoice_id = lasting_settlements.invoice_id
-        and pushes.picture_on = lasting_settlements.picture_on
-        and pushes.memo_id = lasting_settlements.cause_document_id
+        on memo_moves.view_name = lasting_settlements.view_name
+        and memo_moves.invoice_id = lasting_settlements.invoice_id
+        and memo_moves.picture_on = lasting_settlements.picture_on
+        and memo_moves.memo_id = lasting_settlements.cause_document_id
         and lasting_settlements.is_automatic
 
 ),

@@ -181,7 +181,9 @@ ended as (
             else min(case when state = 'voided' and voided_on is not null then voided_on else known_on end)
                 over so_far
         end as ended_on,
-        min(known_on) over so_far as end_known_on
+        min(known_on) over so_far as end_known_on,
+        max(case when state = 'voided' and voided_on is not null then version end)
+            over so_far as dated_void_version
     from lives
     where state in ('removed', 'voided')
     window so_far as (
@@ -222,22 +224,40 @@ ended_with_facts as (
 
 ),
 
--- First seen void: its own facts, if it says from when to when it counted. A cancelled draft never did.
+-- First seen void: the facts of its newest version that says from when to when it counted, also when a
+-- later one no longer names the day or is a removal. A cancelled draft never did.
 first_seen_void as (
 
-    select ended.*
+    select
+        dated_voids.source_name,
+        dated_voids.document_id,
+        dated_voids.document_type,
+        dated_voids.customer_id,
+        dated_voids.company_id,
+        dated_voids.document_date,
+        dated_voids.posting_date,
+        dated_voids.due_date,
+        dated_voids.currency_code,
+        dated_voids.amount,
+        dated_voids.exchange_rate,
+        dated_voids.linked_invoice_id,
+        dated_voids.linked_credit_id,
+        ended.ended_on,
+        ended.state,
+        ended.version,
+        ended.known_on,
+        ended.known_until
     from ended
+    inner join lives as dated_voids
+        on ended.document_id = dated_voids.document_id
+        and ended.dated_void_version = dated_voids.version
     left join live
         on ended.document_id = live.document_id
         and ended.life = live.life
     left join drafts
         on ended.document_id = drafts.document_id
         and ended.life = drafts.life
-    where
-        ended.state = 'voided'
-        and ended.voided_on is not null
-        and live.document_id is null
-        and drafts.document_id is null
+    where live.document_id is null and drafts.document_id is null
 
 ),
 

@@ -3,6 +3,10 @@
     'net_sales_90_amount', 'net_sales_12m_amount', 'collected_amount', 'falling_due_amount',
     'amount_days', 'applied_amount', 'applied_days_to_pay', 'applied_days_late',
 ] -%}
+{#- Applied and falling due amounts are shares of booking rates, with more decimals than currencies have. -#}
+{%- set unrounded = [
+    'collected_amount', 'falling_due_amount', 'applied_amount', 'applied_days_to_pay', 'applied_days_late',
+] -%}
 {%- set counts = [
     'item_count', 'overdue_item_count', 'settled_invoice_count', 'settled_days_to_pay',
     'settled_days_late', 'late_invoice_count',
@@ -143,10 +147,17 @@ group_months as (
         company_months.month_number,
         company_months.days_in_month,
         {% for measure in measures -%}
+        {% if measure in unrounded -%}
+        {{ complete_sum(
+            'cast(' ~ double('company_months.' ~ measure) ~ ' * ' ~ double('group_rates.closing_rate')
+            ~ ' as decimal(38, 12))'
+        ) }} as {{ measure }},
+        {% else -%}
         {{ complete_sum(
             'cast(company_months.' ~ measure ~ ' as decimal(21, 5))'
             ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
         ) }} as {{ measure }},
+        {% endif -%}
         {% endfor -%}
     {% for measure in counts -%}
         sum(company_months.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}

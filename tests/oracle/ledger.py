@@ -219,10 +219,11 @@ class View:
         automatic = [credit for credit in self.automatic_credits(invoice.key) if credit.counts_on(day)]
         policy = self.book.config.allocation_policy
         filling = fill(invoice, explicit + [(credit.amount, None) for credit in automatic], policy)
-        excess, gives = filling.excess, []
+        excess = fill(invoice, explicit, policy).excess
+        gives, unused = [], filling.excess - excess
         for credit in reversed(automatic):
-            back = min(excess, credit.amount)
-            excess -= back
+            back = min(unused, credit.amount)
+            unused -= back
             gives.insert(0, (credit, credit.amount - back))
         return Filling(filling.open_amounts, excess), gives
 

@@ -270,16 +270,11 @@ class Metrics:
                 for other in lasting
                 if (other.start, other.identity) < (one.start, one.identity) and one.start <= other.end
             ]
-            after = [*before, (one.amount, one.instalment)]
-            automatic = self._automatic_before(invoice, one)
-            left_before, left = (
-                self._left_of(automatic, fill(invoice, explicit + automatic, policy).excess)
-                for explicit in (before, after)
-            )
-            # Credits that it pushes out have left before it settles; what they gave up is its own then.
-            without = fill(invoice, before + (left if left != left_before else automatic), policy).open_amounts
-            with_it = fill(invoice, after + automatic, policy).open_amounts
-            for part, was, now in zip(invoice.instalments, without, with_it, strict=True):
+            with_it = [*before, (one.amount, one.instalment)]
+            automatic = self._automatic_before(invoice, one, with_it)
+            was_open = fill(invoice, before + automatic, policy).open_amounts
+            is_open = fill(invoice, with_it + automatic, policy).open_amounts
+            for part, was, now in zip(invoice.instalments, was_open, is_open, strict=True):
                 if was != now:
                     found.append(
                         Payment(
@@ -293,24 +288,25 @@ class Metrics:
                     )
         return found
 
-    def _automatic_before(self, invoice: Document, latest: Settlement) -> list[tuple[int, int | None]]:
-        """The amounts of the automatic credits that took effect before `latest`, oldest first."""
-        return [
-            (credit.amount, None)
+    def _automatic_before(
+        self, invoice: Document, latest: Settlement, explicit: list[tuple[int, int | None]]
+    ) -> list[tuple[int, int | None]]:
+        """What the automatic credits before `latest` still give once the explicit settlements are in."""
+        amounts = [
+            credit.amount
             for credit in self.view.automatic_credits(invoice.key)
             if (max(credit.date, invoice.date), public_id(credit.key)) < (latest.start, latest.identity)
             and latest.start <= credit.end
         ]
-
-    @staticmethod
-    def _left_of(credits: list[tuple[int, int | None]], excess: int) -> list[tuple[int, int | None]]:
-        """What the credits still give once they have taken the excess back, the last one first."""
-        left: list[tuple[int, int | None]] = []
-        for amount, _ in reversed(credits):
-            back = min(excess, amount)
-            excess -= back
-            left.insert(0, (amount - back, None))
-        return left
+        policy = self.book.config.allocation_policy
+        with_all = fill(invoice, explicit + [(amount, None) for amount in amounts], policy)
+        unused = with_all.excess - fill(invoice, explicit, policy).excess
+        gives: list[tuple[int, int | None]] = []
+        for amount in reversed(amounts):
+            back = min(unused, amount)
+            unused -= back
+            gives.insert(0, (amount - back, None))
+        return gives
 
     @cached_property
     def paid_invoices(self) -> list[PaidInvoice]:

@@ -355,7 +355,8 @@ excesses as (
 
 ),
 
--- Memos that were applied because they name the invoice take the excess back, the last one first.
+-- Memos that were applied because they name the invoice keep what finds no room after all that the source
+-- applied itself; the last one first.
 memos_then as (
 
     select
@@ -407,6 +408,73 @@ memos_after as (
 
 ),
 
+memo_totals as (
+
+    select
+        view_name,
+        invoice_id,
+        picture_on,
+        event_number,
+        sum(memo_amount) as memo_amount
+    from memos_after
+    group by view_name, invoice_id, picture_on, event_number
+
+),
+
+-- The same without the automatic memos: they have the room that is left.
+instalments_without_memos as (
+
+    select
+        instalments_after.view_name,
+        instalments_after.invoice_id,
+        instalments_after.picture_on,
+        instalments_after.event_number,
+        instalments_after.step,
+        instalments_after.allocation_policy,
+        instalments_after.minor_unit,
+        instalments_after.instalment_number,
+        instalments_after.position,
+        instalments_after.capacity,
+        instalments_after.named_amount,
+        instalments_after.unnamed_amount - memo_totals.memo_amount as unnamed_amount,
+        instalments_after.settled_amount - memo_totals.memo_amount as settled_amount
+    from instalments_after
+    inner join memo_totals
+        on instalments_after.view_name = memo_totals.view_name
+        and instalments_after.invoice_id = memo_totals.invoice_id
+        and instalments_after.picture_on = memo_totals.picture_on
+        and instalments_after.event_number = memo_totals.event_number
+
+),
+
+filled_without_memos as (
+
+    {{ fill_instalments('instalments_without_memos') }}
+
+),
+
+memo_excesses as (
+
+    select
+        excesses.view_name,
+        excesses.invoice_id,
+        excesses.picture_on,
+        excesses.event_number,
+        max(excesses.excess) - (
+            max(filled_without_memos.settled_amount)
+            - sum(filled_without_memos.named_filled + filled_without_memos.unnamed_filled)
+        ) as excess
+    from excesses
+    inner join filled_without_memos
+        on excesses.view_name = filled_without_memos.view_name
+        and excesses.invoice_id = filled_without_memos.invoice_id
+        and excesses.picture_on = filled_without_memos.picture_on
+        and excesses.event_number = filled_without_memos.event_number
+    group by
+        excesses.view_name, excesses.invoice_id, excesses.picture_on, excesses.event_number
+
+),
+
 memos_before as (
 
     select
@@ -432,14 +500,14 @@ memo_rests as (
         memos_before.event_number,
         memos_before.memo_id,
         greatest(
-            0, least(memos_before.memo_amount, excesses.excess - memos_before.later_memo_amount)
+            0, least(memos_before.memo_amount, memo_excesses.excess - memos_before.later_memo_amount)
         ) as taken_back
     from memos_before
-    inner join excesses
-        on memos_before.view_name = excesses.view_name
-        and memos_before.invoice_id = excesses.invoice_id
-        and memos_before.picture_on = excesses.picture_on
-        and memos_before.event_number = excesses.event_number
+    inner join memo_excesses
+        on memos_before.view_name = memo_excesses.view_name
+        and memos_before.invoice_id = memo_excesses.invoice_id
+        and memos_before.picture_on = memo_excesses.picture_on
+        and memos_before.event_number = memo_excesses.event_number
 
 ),
 

@@ -147,17 +147,17 @@ group_months as (
         company_months.month_number,
         company_months.days_in_month,
         {% for measure in measures -%}
-        {% if measure in unrounded -%}
+            {% if measure in unrounded -%}
         {{ complete_sum(
             'cast(' ~ double('company_months.' ~ measure) ~ ' * ' ~ double('group_rates.closing_rate')
             ~ ' as decimal(38, 12))'
         ) }} as {{ measure }},
-        {% else -%}
+            {% else -%}
         {{ complete_sum(
             'cast(company_months.' ~ measure ~ ' as decimal(21, 5))'
             ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
         ) }} as {{ measure }},
-        {% endif -%}
+            {% endif -%}
         {% endfor -%}
     {% for measure in counts -%}
         sum(company_months.{{ measure }}) as {{ measure }}{{ ',' if not loop.last }}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -22,6 +23,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "private, no-store",
 }
+PREFIX = "/receivables"
 NOTHING_YET = "<!DOCTYPE html><title>Checks</title><p>No checks have run yet.</p>"
 
 
@@ -29,8 +31,10 @@ def check_pages() -> FastAPI:
     """The pages below `data_docs/`, for users of Airflow's own pages only."""
     from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
     from airflow.api_fastapi.core_api.security import requires_access_view
-    from fastapi import Depends, FastAPI, HTTPException
-    from fastapi.responses import FileResponse, HTMLResponse, Response
+    from fastapi import Depends, FastAPI, HTTPException, Request
+    from fastapi.exception_handlers import http_exception_handler
+    from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+    from starlette.exceptions import HTTPException as AnyHTTPException
 
     from receivables.settings import Settings
 
@@ -51,6 +55,16 @@ def check_pages() -> FastAPI:
                 return HTMLResponse(NOTHING_YET, headers=HEADERS)
             raise HTTPException(404, "there is no such page of check results; old ones are removed")
         return FileResponse(file, media_type="text/html", headers=HEADERS)
+
+    @app.exception_handler(AnyHTTPException)
+    async def log_in_first(request: Request, error: AnyHTTPException) -> Response:
+        """Whoever follows a link in a mail is asked to log in, and then sees the page."""
+        if error.status_code == 401 and "text/html" in request.headers.get("accept", ""):
+            airflow = request.scope.get("root_path", "").removesuffix(PREFIX)
+            return RedirectResponse(
+                f"{airflow}/api/v2/auth/login?next={quote(str(request.url), safe='')}", 303
+            )
+        return await http_exception_handler(request, error)
 
     return app
 
@@ -82,4 +96,4 @@ class ReceivablesPlugin(AirflowPlugin):
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Built once, by the process that serves them."""
-        return [{"app": check_pages(), "url_prefix": "/receivables", "name": "Receivables"}]
+        return [{"app": check_pages(), "url_prefix": PREFIX, "name": "Receivables"}]

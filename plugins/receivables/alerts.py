@@ -545,5 +545,6 @@ def read_incident(path: Path) -> Incident:
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.touch(mode=0o600)  # it quotes rows of the company's books
     temporary.write_bytes(content)
     temporary.replace(path)

@@ -13,8 +13,9 @@ from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 
 from receivables import orchestration as flow
+from receivables.acceptance import record_acceptances
 from receivables.alerts import open_incidents
-from receivables.checks import CheckReport, CheckResult
+from receivables.checks import CheckReport, CheckResult, write_results
 from receivables.errors import CheckFailedError, ConfigError, PermanentError, TransientError
 from receivables.service_levels import ServiceLevelMissedError
 from receivables.settings import Settings
@@ -302,3 +303,22 @@ def test_a_late_day_leaves_one_incident(settings: Settings) -> None:
     late = ServiceLevelMissedError("business day 2026-03-31", cause="was not published", next_step="look")
     flow.record_failure(context(task_id="is_on_time", pool="default_pool", exception=late))
     assert open_incidents(settings) == []
+
+
+def test_a_failed_check_that_somebody_accepted_stops_the_run_no_more(settings: Settings) -> None:
+    failed = report("critical")
+    write_results(settings.warehouse, failed)
+    record_acceptances(settings, DAY, failed.run, ["amounts_are_known"], by="Wang Li", reason="known")
+
+    flow.decide(failed, context(task_id="check_raw"))
+
+    [incident] = open_incidents(settings)
+    assert incident.severity == "warning"
+    assert incident.failed_checks[0].accepted_by == "Wang Li"
+
+
+def test_a_check_that_succeeds_again_is_told_as_mended(settings: Settings) -> None:
+    with pytest.raises(CheckFailedError):
+        flow.decide(report("critical"), context(task_id="check_raw"))
+    flow.decide(report("critical", success=True), context(task_id="check_raw"))
+    assert [incident.kind for incident in open_incidents(settings)] == ["check_failed", "recovered"]

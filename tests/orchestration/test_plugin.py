@@ -61,6 +61,17 @@ def test_nobody_sees_a_page_without_logging_in(settings: Settings) -> None:
         assert client.get(path).status_code == 401
 
 
+def test_whoever_follows_a_link_in_a_mail_is_asked_to_log_in_first(settings: Settings) -> None:
+    outer = FastAPI()
+    outer.mount("/receivables", app())
+    client = TestClient(outer, follow_redirects=False)
+    answer = client.get("/receivables/checks/x.html", headers={"Accept": "text/html,*/*"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == (
+        "/api/v2/auth/login?next=http%3A%2F%2Ftestserver%2Freceivables%2Fchecks%2Fx.html"
+    )
+
+
 def test_a_user_who_may_not_see_airflows_pages_sees_none_of_these(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

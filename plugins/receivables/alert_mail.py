@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from receivables.alerts import FailedCheck, Incident, MendedCheck
 
 Kind = Literal["immediate", "digest"]
+Translations = Mapping[str, Mapping[str, str]]
 
 # One cause often breaks many rules; past this number a mail is no longer read.
 SHOWN_CHECKS = 12
@@ -52,12 +53,13 @@ def render(
     language: str = "en",
     *,
     kind: Kind = "immediate",
-    translations: Mapping[str, Mapping[str, str]] | None = None,
+    translations: Translations | None = None,
 ) -> Content:
     """One mail about all `incidents`, the worst first.
 
     Args:
-        translations: sentence and note of a check in `language`, by `suite.check`: `{"says": …, "note": …}`.
+        translations: sentence and note of a check in `language`, by `suite.check` or `check`, in which `*`
+            stands for a column that the sentence has as `{1}`: `{"says": …, "note": …}`.
     """
     ordered = sorted(incidents, key=lambda incident: _ORDER.index(incident.level))
     say = Phrases(language, translations or {})
@@ -101,7 +103,7 @@ def _flat(value: object) -> str:
 class Phrases:
     """What a template says, in one language."""
 
-    def __init__(self, language: str, translations: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(self, language: str, translations: Translations) -> None:
         self.language = language if language in TEXTS else "en"
         self._translations = translations
 
@@ -207,11 +209,11 @@ class Phrases:
 
     def sentence(self, check: FailedCheck | MendedCheck) -> str:
         """The rule, in the language of the reader where somebody has translated it."""
-        return self._translations.get(check.name, {}).get("says", check.sentence)
+        return self._translated(check, "says") or check.sentence
 
     def note(self, check: FailedCheck) -> str:
         """What it means when the rule is broken."""
-        return self._translations.get(check.name, {}).get("note", check.note)
+        return self._translated(check, "note") or check.note
 
     def streak(self, check: FailedCheck | Incident) -> str:
         """On how many days in a row it has failed."""
@@ -236,6 +238,18 @@ class Phrases:
     def more_checks(self, incident: Incident) -> str:
         """That there are more than are shown."""
         return self("more_checks", count=len(incident.failed_checks) - SHOWN_CHECKS)
+
+    def _translated(self, check: FailedCheck | MendedCheck, part: str) -> str:
+        for name in (check.name, check.check):
+            if name in self._translations:
+                return self._translations[name].get(part, "")
+        for pattern, texts in self._translations.items():
+            before, star, after = pattern.partition("*")
+            is_fit = check.check.startswith(before) and check.check.endswith(after)
+            if star and is_fit and len(check.check) > len(before) + len(after):
+                column = check.check[len(before) : len(check.check) - len(after)]
+                return texts.get(part, "").replace("{1}", column)
+        return ""
 
     def _what(self, incident: Incident) -> str:
         return self("what_source", source=incident.source) if incident.source else self("what_marts")

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from receivables.acceptance import accepted_checks
-from receivables.alert_mail import Kind, render
+from receivables.alert_mail import Kind, Translations, render
 from receivables.alerts import (
     FailedCheck,
     Incident,
@@ -468,13 +468,14 @@ def _make_mail(
     )
 
 
-def _translations(settings: Settings, language: str) -> Mapping[str, Mapping[str, str]]:
+def _translations(settings: Settings, language: str) -> Translations:
     """`expectations/<language>.yml`: sentence and note of checks, by name. A fault in it costs no alert."""
     path = settings.root / "expectations" / f"{language}.yml"
     if not path.exists():
         return {}
     try:
-        return {str(name): texts for name, texts in read_yaml(path).data.items() if isinstance(texts, dict)}
+        said = read_yaml(path).data.items()
+        return {str(name): texts if isinstance(texts, dict) else {"says": str(texts)} for name, texts in said}
     except ConfigError as error:
         logger.error("%s", error)
         return {}

@@ -402,3 +402,18 @@ def test_an_accepted_check_stops_nothing_and_says_who_let_it_pass(settings: Sett
     assert found.severity == "warning"
     assert found.failed_checks[0].accepted_by == "Wang Li"
     assert "can be published" in found.consequence
+
+
+def test_a_rule_about_any_column_is_translated_with_its_column() -> None:
+    translations = {
+        "*_is_not_negative": {"says": "{1} 不为负数。"},
+        "amount_is_not_negative": {"says": "金额"},
+    }
+
+    def said(check: str) -> str:
+        failed = incident(failed_checks=(failed_check(check=check),))
+        return render([failed], "zh", translations=translations).text
+
+    assert "open_amount 不为负数。" in said("open_amount_is_not_negative")
+    assert "金额 (" in said("amount_is_not_negative"), "a line of its own comes first"
+    assert "No instalment is open with less than nothing." in said("_is_not_negative")

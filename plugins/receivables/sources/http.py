@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -199,6 +201,7 @@ class HttpClient:
         self._known_tokens: set[str] = set()
         self._http = httpx.Client(
             http2=False,
+            verify=_tls(),
             timeout=httpx.Timeout(timeout, connect=15),
             follow_redirects=False,
             headers={"user-agent": "receivables-warehouse", "accept": "application/json"},
@@ -365,6 +368,12 @@ class HttpClient:
         }
         kind, next_step = kinds[verdict.fault]
         return kind(what, cause=cause, next_step=verdict.next_step or next_step)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Loading the certificates takes longer than many calls: once in a process."""
+    return httpx.create_ssl_context()
 
 
 def _judge_bare(answer: Answer) -> Verdict | None:

@@ -22,6 +22,8 @@ from receivables.sources.extracts import ExtractsConnector, ExtractsSource
 from receivables.sources.files import FilesConnector
 from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
 from receivables.sources.sql import SqlConnector
+from receivables.sources.zoho_books import ZohoBooksConnector, ZohoBooksSource
+from receivables.sources.zoho_crm import ZohoCrmConnector, ZohoCrmSource
 from receivables.yamlfile import YamlFile, did_you_mean, parse, read_yaml
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -55,6 +57,8 @@ KINDS: dict[str, Kind] = {
     "fxiaoke": Kind(FxiaokeSource, FxiaokeConnector),
     "extracts": Kind(ExtractsSource, ExtractsConnector),
     "ecb": Kind(EcbSource, EcbConnector),
+    "zoho_books": Kind(ZohoBooksSource, ZohoBooksConnector),
+    "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector),
 }
 
 

@@ -21,6 +21,7 @@ from receivables.sources.ecb import EcbConnector, EcbSource
 from receivables.sources.extracts import ExtractsConnector, ExtractsSource
 from receivables.sources.files import FilesConnector
 from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
+from receivables.sources.kingdee import KingdeeConnector, KingdeeSource
 from receivables.sources.sql import SqlConnector
 from receivables.sources.zoho_books import ZohoBooksConnector, ZohoBooksSource
 from receivables.sources.zoho_crm import ZohoCrmConnector, ZohoCrmSource
@@ -59,6 +60,7 @@ KINDS: dict[str, Kind] = {
     "ecb": Kind(EcbSource, EcbConnector),
     "zoho_books": Kind(ZohoBooksSource, ZohoBooksConnector),
     "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector),
+    "kingdee": Kind(KingdeeSource, KingdeeConnector),
 }
 
 

@@ -111,8 +111,9 @@ def choose(
 
 
 def has_field(name: str, labels: Mapping[str, str]) -> bool:
-    """Whether the object has a field; of `FCUSTOMERID.FNumber` the part before the point."""
-    return name in labels or name.split(".")[0] in labels
+    """Whether the object has a field, in any case; of `FCUSTOMERID.FNumber` the part before the point."""
+    known = {label.lower() for label in labels}
+    return name.lower() in known or name.split(".")[0].lower() in known
 
 
 def with_preset(

@@ -225,7 +225,8 @@ class Spool:
         self._clock = clock
         if not path.exists():
             path.touch(mode=0o600)
-        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        # Opened in one thread and used in another: the extract reads ahead of what it writes.
+        self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         self._connection.execute("pragma journal_mode = wal")
         self._connection.execute("pragma synchronous = normal")
         self._connection.execute(

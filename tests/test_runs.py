@@ -121,6 +121,7 @@ def test_watermarks_quarantine_and_incidents_are_shown(settings: Settings) -> No
     ]
     assert [(rows["reason"], rows["rows"]) for rows in state["quarantine"]] == [("no date", 2)]
     assert [incident["title"] for incident in state["incidents"]] == ["it broke"]
+    assert state["unsent_mails"] == []
     json.dumps(state)
 
 

@@ -338,6 +338,7 @@ _STATUS_TABLES = (
     ("Quarantine", "quarantine", ("source", "entity", "reason", "rows", "first_seen_on", "last_seen_on")),
     ("Read up to", "watermarks", ("source", "entity", "watermark", "as_of_date")),
     ("Open alerts", "incidents", ("as_of_date", "dag", "title")),
+    ("Mails that wait", "unsent_mails", ("recipient", "subject", "attempts", "last_error")),
 )
 
 

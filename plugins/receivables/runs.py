@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from receivables.alert_spool import unsent
 from receivables.alerts import open_incidents
 from receivables.errors import TransientError
 from receivables.publish import Rollback, current_version, held_back, rollbacks
@@ -89,8 +90,8 @@ def status(settings: Settings) -> dict[str, Any]:
 
     Keys: `published`, `held_back` (candidates that a critical check stopped), `rollbacks` and `acceptances`
     (newest first), `runs` (newest first), `failing_checks` (of the newest run of each suite), `watermarks`,
-    `quarantine`, `incidents`, and `read_from`: the warehouse, or the published version while a
-    run holds the warehouse, or null before the first run.
+    `quarantine`, `incidents` (not yet made into mails), `unsent_mails`, and `read_from`: the warehouse, or
+    the published version while a run holds the warehouse, or null before the first run.
     """
     version = current_version(settings)
     state: dict[str, Any] = {
@@ -128,6 +129,7 @@ def status(settings: Settings) -> dict[str, Any]:
         "watermarks": [],
         "quarantine": [],
         "incidents": _open_incidents(settings),
+        "unsent_mails": unsent(settings),
     }
     if settings.warehouse.exists():
         try:

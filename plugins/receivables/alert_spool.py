@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 # Mails hold rows of the company's books: they are not kept longer than somebody may ask about them.
 KEEP = timedelta(days=90)
 
+# Errors of one task that are quoted in a mail.
+SHOWN_ERRORS = 8
+
 _RANK = {"critical": 0, "warning": 1, "info": 2}
 
 _TABLES = """
@@ -379,7 +382,8 @@ def _post(
     today = moment.astimezone(ZoneInfo(alerts.timezone)).date()
     for recipient in recipients:
         if recipient.address in urgent:
-            _make_mail(settings, spool, recipient, urgent[recipient.address], "immediate", today, moment)
+            letter = grouped(urgent[recipient.address])
+            _make_mail(settings, spool, recipient, letter, "immediate", today, moment)
         digest = _due_digest(spool, recipient, today)
         if digest:
             _make_mail(settings, spool, recipient, digest, "digest", today, moment)
@@ -410,6 +414,18 @@ def _due_digest(spool: sqlite3.Connection, recipient: Recipient, today: date) ->
     rows = spool.execute("select body from waiting where recipient = ?", [recipient.address]).fetchall()
     spool.execute("delete from waiting where recipient = ?", [recipient.address])
     return merged([Incident.model_validate_json(body) for (body,) in rows])
+
+
+def grouped(incidents: Sequence[Incident]) -> list[Incident]:
+    """Tasks of one name that broke together are one entry: one cause often stops them all."""
+    found: dict[tuple[str, ...], Incident] = {}
+    for number, incident in enumerate(incidents):
+        is_run = incident.kind == "run_failed"
+        key = (incident.dag, incident.task, incident.day.isoformat(), incident.run if is_run else str(number))
+        old = found.get(key)
+        errors = dict.fromkeys([*(old.error.split("\n") if old else []), incident.error])
+        found[key] = (old or incident).model_copy(update={"error": "\n".join(list(errors)[:SHOWN_ERRORS])})
+    return list(found.values())
 
 
 def merged(incidents: Sequence[Incident]) -> list[Incident]:

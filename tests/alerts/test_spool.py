@@ -147,6 +147,20 @@ def test_a_digest_names_each_check_once_as_it_was_last_seen(settings: Settings, 
     assert mail.subject == "[Receivables] daily digest: 1 to look at"
 
 
+def test_tasks_of_one_name_that_broke_together_are_one_entry(settings: Settings, server: Server) -> None:
+    for entity in ("customers", "invoices", "receipts"):
+        error = (
+            f"{entity}: there is no such file" if entity != "receipts" else "customers: there is no such file"
+        )
+        broken = Incident(kind="run_failed", dag="ingest_erp", task="extract", run="r1", day=DAY, error=error)
+        record_incident(settings, broken)
+    send_alerts(settings, server, now=NOON)
+    [mail] = server.mails
+    assert mail.subject == "[Receivables] critical: ingest_erp broke at extract on 2026-03-28"
+    assert mail.html.count("customers: there is no such file") == 1
+    assert "invoices: there is no such file" in mail.html
+
+
 # --- the same again ---
 
 

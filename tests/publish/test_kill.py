@@ -63,6 +63,7 @@ while not stop.exists():
         errors.append(repr(error))
         continue
     reads += 1
+    time.sleep(0.002)  # most of the machine is for the publications
     if found[0] != found[1] or found[2] != 1001:
         torn.append(found)
     if not seen or seen[-1] != found[0]:

@@ -23,6 +23,7 @@ from receivables.sources.files import FilesConnector
 from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
 from receivables.sources.kingdee import KingdeeConnector, KingdeeSource
 from receivables.sources.sql import SqlConnector
+from receivables.sources.yonbip import YonbipConnector, YonbipSource
 from receivables.sources.zoho_books import ZohoBooksConnector, ZohoBooksSource
 from receivables.sources.zoho_crm import ZohoCrmConnector, ZohoCrmSource
 from receivables.yamlfile import YamlFile, did_you_mean, parse, read_yaml
@@ -61,6 +62,7 @@ KINDS: dict[str, Kind] = {
     "zoho_books": Kind(ZohoBooksSource, ZohoBooksConnector),
     "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector),
     "kingdee": Kind(KingdeeSource, KingdeeConnector),
+    "yonbip": Kind(YonbipSource, YonbipConnector),
 }
 
 

@@ -10,10 +10,6 @@ from receivables.checks.suites import MartsScope, Suite, no_rows, rule
 
 MODELS = "data engineering"
 
-# So many days before the day of the run the daily series is compared with the ledger, entry by entry; older
-# days are covered by their month ends.
-RECENT_DAYS = 31
-
 
 def suites(scope: MartsScope) -> list[Suite]:
     return [_today(scope), _history(), _daily(scope)]
@@ -155,6 +151,7 @@ def _history() -> Suite:
 
 
 def _daily(scope: MartsScope) -> Suite:
+    recent = scope.limits["recent_days"]
     return Suite(
         name="marts.ar_aging_daily",
         query="select * from marts.ar_aging_daily",
@@ -223,7 +220,7 @@ def _daily(scope: MartsScope) -> Suite:
                         select as_of_date, company_id, currency_code, sum(open_amount) as open_amount
                         from {{batch}}
                         where as_of_date = last_day(as_of_date)
-                            or as_of_date > date '{scope.day}' - {RECENT_DAYS}
+                            or as_of_date > date '{scope.day}' - {recent}
                         group by as_of_date, company_id, currency_code
                     ) as series
                     left join (
@@ -237,7 +234,7 @@ def _daily(scope: MartsScope) -> Suite:
                     group by series.as_of_date, series.company_id, series.currency_code, series.open_amount
                     having series.open_amount <> coalesce(sum(entries.amount), 0)
                 """),
-                says=f"At every month end and on each of the last {RECENT_DAYS} days the buckets add up to"
+                says=f"At every month end and on each of the last {recent} days the buckets add up to"
                 " the ledger.",
                 severity="critical",
                 note="The series of receivables over time does not follow from the postings.",

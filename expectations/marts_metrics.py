@@ -14,13 +14,11 @@ MODELS = "data engineering"
 GRAIN = ("month_end_date", "company_id", "scope_type", "scope_id")
 # A figure is a double: this is rounding, more is another formula.
 ROUNDING = 1e-6
-# A company that collects slower than this has another problem, or a wrong sales figure.
-LONGEST_DSO = 365
 
 
 def suites(scope: MartsScope) -> list[Suite]:
     return [
-        _suite("ar_dso", (*_common("ar_dso", scope), *_dso())),
+        _suite("ar_dso", (*_common("ar_dso", scope), *_dso(scope))),
         _suite("ar_turnover", (*_common("ar_turnover", scope), *_turnover())),
         _suite("ar_collection_effectiveness", (*_common("ar_collection_effectiveness", scope), *_cei())),
         _suite("ar_payment_behaviour", (*_common("ar_payment_behaviour", scope), *_behaviour())),
@@ -78,7 +76,8 @@ def _common(table: str, scope: MartsScope) -> tuple[Rule, ...]:
     )
 
 
-def _dso() -> tuple[Rule, ...]:
+def _dso(scope: MartsScope) -> tuple[Rule, ...]:
+    longest = scope.limits["longest_dso"]
     return (
         rule(
             "the_flag_is_known",
@@ -207,10 +206,10 @@ def _dso() -> tuple[Rule, ...]:
             "dso_is_believable",
             no_rows(f"""
                 select month_end_date, company_id, dso, ar_amount, net_sales_amount from {{batch}}
-                where scope_type in ('company', 'group') and dso > {LONGEST_DSO}
+                where scope_type in ('company', 'group') and dso > {longest}
                     and month_end_date = (select max(month_end_date) from {{batch}})
             """),
-            says=f"The newest DSO of a company is at most {LONGEST_DSO} days.",
+            says=f"The newest DSO of a company is at most {longest} days.",
             severity="warning",
             note="Either collection has stopped, or most of the month's sales are not loaded.",
             owner=OWNER,

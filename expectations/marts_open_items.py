@@ -11,16 +11,11 @@ from receivables.checks.suites import MartsScope, Suite, no_rows, rule
 OWNER = "receivables accounting"
 MODELS = "data engineering"
 
-# The open list may shrink from one day to the next, but not to less than this share.
-SHRINKS_TO = 0.5
-# One item over more than this share of a company's receivable is worth a second look.
-DOMINATES = 0.5
-# Below this number of items one large item is no surprise.
-FEW_ITEMS = 20
-
 
 def suites(scope: MartsScope) -> list[Suite]:
     previous = scope.previous_rows.get("ar_open_items", 0)
+    shrinks_to, dominates = scope.limits["shrinks_to"], scope.limits["dominates"]
+    few = scope.limits["few_items"]
     return [
         Suite(
             name="marts.ar_open_items",
@@ -192,17 +187,17 @@ def suites(scope: MartsScope) -> list[Suite]:
                                 count(*) over (partition by company_id) as items
                             from {{batch}}
                         ) as shares
-                        where items >= {FEW_ITEMS} and abs(company_amount) > {DOMINATES} * company_total
+                        where items >= {few} and abs(company_amount) > {dominates} * company_total
                     """),
-                    says=f"No single item is more than {DOMINATES:.0%} of a company's open amounts.",
+                    says=f"No single item is more than {dominates:.0%} of a company's open amounts.",
                     severity="info",
                     note="A misplaced decimal point looks like this; so does one very large order.",
                     owner=OWNER,
                 ),
                 rule(
                     "the_list_has_not_collapsed",
-                    gxe.ExpectTableRowCountToBeBetween(min_value=int(previous * SHRINKS_TO)),
-                    says=f"The list has at least {SHRINKS_TO:.0%} of the items of the published version.",
+                    gxe.ExpectTableRowCountToBeBetween(min_value=int(previous * shrinks_to)),
+                    says=f"The list has at least {shrinks_to:.0%} of the items of the published version.",
                     severity="warning",
                     note="Either a large payment run was booked, or an extract is incomplete.",
                     owner=OWNER,

@@ -6,16 +6,15 @@ from __future__ import annotations
 
 import great_expectations.expectations as gxe
 
-from receivables.checks.suites import MartsScope, Suite, no_rows, rule
+from receivables.checks.suites import MartsScope, Needs, Suite, no_rows, rule
 
 OWNER = "receivables accounting"
 MODELS = "data engineering"
 
-# A difference to the general ledger up to the larger of these is rounding, not an error.
-GL_TOLERANCE_AMOUNT = 1
-GL_TOLERANCE_SHARE = 0.0005
-# A company that delivers GL balances delivers them at least this often.
-GL_FRESH_DAYS = 7
+GL = Needs(
+    "select 1 from marts.ar_reconciliation where gl_amount is not null",
+    "no source delivers balances of a general ledger",
+)
 
 
 def suites(scope: MartsScope) -> list[Suite]:
@@ -126,6 +125,8 @@ def _roll_forward(scope: MartsScope) -> Suite:
 
 
 def _reconciliation(scope: MartsScope) -> Suite:
+    amount, share = scope.limits["gl_tolerance_amount"], scope.limits["gl_tolerance_share"]
+    fresh = scope.limits["gl_fresh_days"]
     grain = ["as_of_date", "company_id", "currency_code"]
     return Suite(
         name="marts.ar_reconciliation",
@@ -182,14 +183,15 @@ def _reconciliation(scope: MartsScope) -> Suite:
                         ) = 1
                     ) as newest
                     where abs(difference_amount)
-                        > greatest({GL_TOLERANCE_AMOUNT}, {GL_TOLERANCE_SHARE} * abs(gl_amount))
+                        > greatest({amount}, {share} * abs(gl_amount))
                 """),
                 says="The newest balance of the general ledger is the sum of the open items, within"
-                f" {GL_TOLERANCE_AMOUNT} or {GL_TOLERANCE_SHARE:.2%}.",
+                f" {amount} or {share:.2%}.",
                 severity="warning",
                 note="The sub-ledger does not tie out: a manual journal, a late booking or a missing"
                 " document.",
                 owner=OWNER,
+                needs=GL,
             ),
             rule(
                 "the_general_ledger_is_fresh",
@@ -197,13 +199,14 @@ def _reconciliation(scope: MartsScope) -> Suite:
                     select company_id, currency_code, max(as_of_date) as last_balance_on from {{batch}}
                     where gl_amount is not null
                     group by company_id, currency_code
-                    having max(as_of_date) < date '{scope.day}' - {GL_FRESH_DAYS}
+                    having max(as_of_date) < date '{scope.day}' - {fresh}
                 """),
                 says="A company that delivers balances of its general ledger has one of the last"
-                f" {GL_FRESH_DAYS} days.",
+                f" {fresh} days.",
                 severity="warning",
                 note="The tie-out is of an older day than the receivable.",
                 owner=OWNER,
+                needs=GL,
             ),
         ),
     )

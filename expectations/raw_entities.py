@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import great_expectations.expectations as gxe
 
-from receivables.checks.suites import RawScope, Rule, Suite, no_rows, rule
+from receivables.checks.suites import Needs, RawScope, Rule, Suite, no_rows, rule
 from receivables.entities import ENTITIES, Entity
 
 SOURCE_OWNER = "the source system's owner"
@@ -19,8 +19,6 @@ LOAD_OWNER = "data engineering"
 
 # Before this day nothing on a receivables ledger of today was written; a date this old is a typing mistake.
 FIRST_DAY = "1990-01-01"
-# Due dates and promises may lie ahead, but not further.
-YEARS_AHEAD = 10
 
 # May be negative: a GL account can have a credit balance.
 SIGNED = {("gl_balances", "balance_amount")}
@@ -50,6 +48,25 @@ ORDERED = (
     ("disputes", "opened_on", "closed_on", "The dispute has no duration; its age and DDO are wrong."),
     ("promises", "promised_on", "promised_date", "The promise counts as broken on the day it is made."),
 )
+# Without these a document is another document: another age, another currency, another side.
+VITAL = {
+    "company_id",
+    "currency_code",
+    "due_date",
+    "document_type",
+    "status",
+    "exchange_rate",
+    "credit_type",
+    "credit_id",
+    "invoice_id",
+}
+# When a document was written, of those whose late arrival changes a reported month.
+DOCUMENT_DATES = {
+    "invoices": "invoice_date",
+    "receipts": "receipt_date",
+    "credit_memos": "credit_memo_date",
+    "adjustments": "adjustment_date",
+}
 # Columns that make two documents the same to an auditor.
 TWINS = {
     "invoices": ("customer_id", "amount", "invoice_date", "invoice_number"),
@@ -59,15 +76,14 @@ TWINS = {
 
 
 def suites(scope: RawScope) -> list[Suite]:
-    return [_suite(scope, ENTITIES[name]) for name in scope.loaded if name in ENTITIES]
+    names = [name for name in ENTITIES if name in {**scope.loaded, **scope.pending}]
+    return [_suite(scope, ENTITIES[name]) for name in names]
 
 
 def _suite(scope: RawScope, entity: Entity) -> Suite:
-    loads = ", ".join(_quoted(load_id) for load_id in scope.loaded[entity.name])
     return Suite(
         name=f"raw.{scope.source}.{entity.name}",
-        query=f'select * from "raw_{scope.source}"."{entity.name}"'
-        f" where _load_id in ({loads}) and not _is_removed",
+        query=_arrived(scope, entity),
         key=("_row_key",),
         rules=(
             *_completeness(entity),
@@ -78,8 +94,31 @@ def _suite(scope: RawScope, entity: Entity) -> Suite:
             *_twins(scope, entity),
             *_versions(),
             *_particular(entity),
+            *_emptied(scope, entity),
+            *_late(scope, entity),
         ),
     )
+
+
+def _arrived(scope: RawScope, entity: Entity) -> str:
+    """The rows of this run, and those of loads that were never passed and are still the latest."""
+    table = f'"raw_{scope.source}"."{entity.name}"'
+    query = f"select * from {table} where _load_id in ({_loads(scope, entity.name)}) and not _is_removed"
+    if entity.name in scope.pending:
+        query += f"""
+            and not exists (
+                select 1 from {table} as later
+                where later._version > 1 and later._row_key = {table}._row_key
+                    and later._version > {table}._version
+            )
+        """
+    return query
+
+
+def _loads(scope: RawScope, entity: str) -> str:
+    """SQL: the ids of the loads whose rows are judged."""
+    loads = (*scope.loaded.get(entity, ()), *scope.pending.get(entity, ()))
+    return ", ".join(_quoted(load_id) for load_id in loads)
 
 
 def _completeness(entity: Entity) -> list[Rule]:
@@ -141,7 +180,7 @@ def _amounts(entity: Entity) -> list[Rule]:
 
 def _dates(scope: RawScope, entity: Entity) -> list[Rule]:
     dates = [column.name for column in entity.columns if column.type == "date"]
-    ahead = scope.day.replace(year=scope.day.year + YEARS_AHEAD, day=1)
+    ahead = scope.day.replace(year=scope.day.year + int(scope.limits["years_ahead"]), day=1)
     rules = [
         rule(
             f"{column}_is_believable",
@@ -282,6 +321,97 @@ def _particular(entity: Entity) -> list[Rule]:
             )
         )
     return rules
+
+
+def _emptied(scope: RawScope, entity: Entity) -> list[Rule]:
+    """A renamed column is silent: every row is typed, accepted, and lacks what it had."""
+    share = scope.limits["emptied_share"]
+    optional = [
+        column.name
+        for column in entity.columns
+        if not column.required and column.name not in ("created_at", "updated_at")
+    ]
+    rules = []
+    for name, columns, severity, note in (
+        (
+            "no_vital_column_went_empty",
+            [column for column in optional if column in VITAL],
+            "critical",
+            "Documents lost their due date, currency, company or kind: their ages and totals are wrong.",
+        ),
+        (
+            "no_column_went_empty",
+            [column for column in optional if column not in VITAL],
+            "warning",
+            "Reports that group or filter by it lose these rows.",
+        ),
+    ):
+        if not columns:
+            continue
+        names = ", ".join(_quoted(column) for column in columns)
+        counts = ", ".join(f"count({column})" for column in columns)
+        rules.append(
+            rule(
+                name,
+                no_rows(f"""
+                    select before.column_name, before.filled as filled_before, before.rows as rows_before,
+                        arrived.rows
+                    from (
+                        select unnest([{names}]) as column_name, unnest([{counts}]) as filled,
+                            count(*) as rows
+                        from "raw_{scope.source}"."{entity.name}"
+                        where _load_id not in ({_loads(scope, entity.name)}) and not _is_removed
+                    ) as before
+                    inner join (
+                        select unnest([{names}]) as column_name, unnest([{counts}]) as filled,
+                            count(*) as rows
+                        from {{batch}}
+                    ) as arrived on arrived.column_name = before.column_name
+                    where arrived.filled = 0 and arrived.rows >= 10 and before.rows >= 10
+                        and before.filled >= {share} * before.rows
+                """),
+                says=f"No column is empty in all rows that was filled in {share:.0%} of them before"
+                f" ({', '.join(columns[:6])}{', …' if len(columns) > 6 else ''}).",
+                severity=severity,  # type: ignore[arg-type]
+                note=note,
+                owner=SOURCE_OWNER,
+            )
+        )
+    return rules
+
+
+def _late(scope: RawScope, entity: Entity) -> list[Rule]:
+    if entity.name not in DOCUMENT_DATES:
+        return []
+    column, days, share = (
+        DOCUMENT_DATES[entity.name],
+        scope.limits["late_days"],
+        scope.limits["late_share"],
+    )
+    source, run = _quoted(scope.source), _quoted(scope.run)
+    return [
+        rule(
+            "documents_arrive_in_time",
+            no_rows(f"""
+                select late, rows, last_day from (
+                    select count(*) as rows, count(*) filter (where {column} < _loaded_on - {days}) as late,
+                        max(_loaded_on) as last_day
+                    from {{batch}} where _version = 1
+                ) as arrived
+                where rows >= 20 and late > {share} * rows
+            """),
+            says=f"At most {share:.0%} of new {entity.name.replace('_', ' ')} are more than {days} days old.",
+            severity="warning",
+            note="Month ends that were reported were short of these documents; they show up as restatements.",
+            owner=SOURCE_OWNER,
+            needs=Needs(
+                f"select 1 from quality.loads where source = {source} and entity = '{entity.name}'"
+                f" and run <> {run} and status = 'loaded' and rows_new > 0"
+                f" and as_of_date < date '{scope.day}'",
+                "it is the first load: all of history arrives at once",
+            ),
+        )
+    ]
 
 
 def _quoted(text: str) -> str:

@@ -10,19 +10,9 @@ from __future__ import annotations
 
 import great_expectations.expectations as gxe
 
-from receivables.checks.suites import RawScope, Rule, Suite, no_rows, rule
+from receivables.checks.report import Severity
+from receivables.checks.suites import Needs, RawScope, Rule, Suite, no_rows, rule, usual
 from receivables.entities import ENTITIES
-
-# A load may refuse this share of its rows before it stops the publication: past it, the mapping is wrong,
-# not the rows.
-REFUSED_SHARE_CRITICAL = 0.20
-REFUSED_SHARE_WARNING = 0.01
-# A full extract with less than this share of its usual rows closes the documents it does not name.
-VOLUME_SHARE = 0.50
-# Removing this share of what a source held is rarely meant.
-REMOVED_SHARE = 0.05
-# No source of receivables is silent for longer, holidays included.
-FRESH_DAYS = 10
 
 OWNER = "data engineering"
 
@@ -43,6 +33,8 @@ def suites(scope: RawScope) -> list[Suite]:
                 *_arrival(scope),
                 *_totals(scope),
                 *_history(scope),
+                *_columns(scope),
+                *_usual(scope),
             ),
         )
     ]
@@ -68,6 +60,8 @@ def _nothing_loaded(scope: RawScope) -> Suite:
 
 
 def _arrival(scope: RawScope) -> tuple[Rule, ...]:
+    told, most = scope.limits["refused_share_warning"], scope.refused_limit
+    too_many = f"(rows_refused > {most.share} * rows and rows_refused > {most.rows})"
     return (
         rule(
             "every_load_is_finished",
@@ -150,9 +144,10 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
             "few_rows_are_refused",
             no_rows(f"""
                 select entity, load_id, rows, rows_refused from {{batch}}
-                where rows_refused > {REFUSED_SHARE_CRITICAL} * rows
+                where {too_many}
             """),
-            says=f"No load refuses more than {REFUSED_SHARE_CRITICAL:.0%} of its rows.",
+            says=f"No load refuses more than {most.share:.0%} of an entity's rows, and more than {most.rows}:"
+            f" refused_limit of sources/{scope.source}.yml.",
             severity="critical",
             note="So many refusals mean that a mapping or a format changed; what is left is not the day's"
             " business.",
@@ -162,10 +157,10 @@ def _arrival(scope: RawScope) -> tuple[Rule, ...]:
             "hardly_any_row_is_refused",
             no_rows(f"""
                 select entity, load_id, rows, rows_refused from {{batch}}
-                where rows_refused > {REFUSED_SHARE_WARNING} * rows
-                    and rows_refused <= {REFUSED_SHARE_CRITICAL} * rows
+                where rows_refused > {told} * rows
+                    and not {too_many}
             """),
-            says=f"No load refuses more than {REFUSED_SHARE_WARNING:.0%} of its rows.",
+            says=f"No load refuses more than {told:.0%} of its rows.",
             severity="warning",
             note="The documents in quarantine are missing from every figure until the source mends them.",
             owner="accounts receivable",
@@ -210,6 +205,8 @@ def _totals(scope: RawScope) -> tuple[Rule, ...]:
 
 
 def _history(scope: RawScope) -> tuple[Rule, ...]:
+    kept, removed = scope.limits["volume_share"], scope.limits["removed_share"]
+    fresh = scope.limits["fresh_days"]
     earlier = f"""
         select entity, mode, rows, rows_new, rows_changed, rows_removed, as_of_date, started_at, load_id
         from quality.loads
@@ -226,9 +223,9 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
                     select entity, median(rows) as rows, count(*) as loads from ({earlier}) as earlier
                     where mode = 'full' group by entity
                 ) as usual on loads.entity = usual.entity
-                where loads.mode = 'full' and loads.rows < {VOLUME_SHARE} * usual.rows
+                where loads.mode = 'full' and loads.rows < {kept} * usual.rows
             """),
-            says=f"A full extract has at least {VOLUME_SHARE:.0%} of the rows it usually has.",
+            says=f"A full extract has at least {kept:.0%} of the rows it usually has.",
             severity="critical",
             note="A document that a full extract no longer names counts as removed: receivables would shrink"
             " by everything that the extract left out.",
@@ -238,9 +235,9 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
             "few_rows_are_removed",
             no_rows(f"""
                 select entity, load_id, rows, rows_removed from {{batch}}
-                where rows_removed > 10 and rows_removed > {REMOVED_SHARE} * (rows + rows_removed)
+                where rows_removed > 10 and rows_removed > {removed} * (rows + rows_removed)
             """),
-            says=f"A load removes at most {REMOVED_SHARE:.0%} of what the source held.",
+            says=f"A load removes at most {removed:.0%} of what the source held.",
             severity="warning",
             note="Removed documents leave receivables without a payment; ask the source whether that was"
             " meant.",
@@ -256,9 +253,9 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
                     select as_of_date, rows_new + rows_changed from {{batch}}
                 ) as all_loads
                 where fresh > 0
-                having max(as_of_date) < date '{scope.day}' - {FRESH_DAYS}
+                having max(as_of_date) < date '{scope.day}' - {fresh}
             """),
-            says=f"The source brought something new within {FRESH_DAYS} days.",
+            says=f"The source brought something new within {fresh} days.",
             severity="warning",
             note="The figures go by today's date and show the business of the day the source stopped.",
             owner=OWNER,
@@ -275,6 +272,144 @@ def _history(scope: RawScope) -> tuple[Rule, ...]:
             owner=OWNER,
         ),
     )
+
+
+def _columns(scope: RawScope) -> tuple[Rule, ...]:
+    """Schema drift: what the source has now against what its last extract had."""
+    known = Needs(
+        f"select 1 from ({_source_columns(scope)}) as columns where type_before is not null",
+        "there is no earlier extract to compare with",
+    )
+
+    def drift(name: str, condition: str, says: str, severity: Severity, note: str) -> Rule:
+        return rule(
+            name,
+            no_rows(f"""
+                select entity, column_name, type_before, type_now from ({_source_columns(scope)}) as columns
+                where entity in (
+                        select entity from ({_source_columns(scope)}) as known where type_before is not null
+                    )
+                    and {condition}
+            """),
+            says=says,
+            severity=severity,
+            note=note,
+            owner="the source system's owner",
+            needs=known,
+        )
+
+    return (
+        drift(
+            "no_source_column_is_lost",
+            "type_now is null",
+            "The source has every column that it had.",
+            "warning",
+            "If a report uses it, the report loses it from today on; if it was renamed, it is empty.",
+        ),
+        drift(
+            "no_source_column_changed_its_type",
+            "type_now <> type_before and '' not in (type_now, type_before)",
+            "Every column of the source has the type that it had.",
+            "warning",
+            "Numbers that became text, or days that became times, may be read differently than before.",
+        ),
+        drift(
+            "no_source_column_is_new",
+            "type_before is null",
+            "The source has no column that it had not.",
+            "info",
+            "It may be the new name of another, or something worth having.",
+        ),
+    )
+
+
+def _source_columns(scope: RawScope) -> str:
+    """Entity, column, type before and type now of every source column; null = not there, '' = no type."""
+    rows = []
+    for entity, extract in scope.extracts.items():
+        for name in {**extract.columns_before, **extract.columns}:
+            before, now = (
+                _quoted(types[name]) if name in types else "null::varchar"
+                for types in (extract.columns_before, extract.columns)
+            )
+            rows.append(
+                f"select {_quoted(entity)} as entity, {_quoted(name)} as column_name,"
+                f" {before} as type_before, {now} as type_now"
+            )
+    nothing = (
+        "select '' as entity, '' as column_name, null::varchar as type_before, null::varchar as type_now"
+        " where false"
+    )
+    return " union all ".join(rows or [nothing])
+
+
+# Entities whose daily number of rows, and amount, has a rhythm.
+RHYTHMIC = ("customers", "invoices", "credit_memos", "receipts", "applications", "adjustments")
+
+
+def _usual(scope: RawScope) -> tuple[Rule, ...]:
+    """Volume and sum against what former runs measured."""
+    limits, suite = scope.limits, f"raw.{scope.source}.loads"
+    rules = []
+    for name in RHYTHMIC:
+        if name not in scope.loaded:
+            continue
+        what = name.replace("_", " ")
+        check = f"new_{name}_are_as_many_as_usual"
+        band = scope.history.band(
+            suite,
+            check,
+            scope.day,
+            width=limits["usual_width"],
+            floor=limits["usual_floor"],
+            least=limits["usual_rows"],
+        )
+        rules.append(
+            rule(
+                check,
+                usual(f"select coalesce(sum(rows_new), 0) as n from {{batch}} where entity = '{name}'", band),
+                says=f"As many new {what} arrived as on other days like it.",
+                severity="warning",
+                note="Half an extract, or the same one twice, looks like this; so does a very busy day. Until"
+                " somebody has looked, the day's sales and collections are doubtful.",
+                owner=OWNER,
+            )
+        )
+        entity = ENTITIES[name]
+        if "amount" not in entity.column_names:
+            continue
+        ids = ", ".join(_quoted(load_id) for load_id in scope.loaded[name])
+        currency = "currency_code" if "currency_code" in entity.column_names else "null"
+        default = _default_currency(scope)
+        for code in scope.currencies.get(name, ()):
+            check = f"new_{name}_in_{code}_add_up_to_the_usual"
+            band = scope.history.band(
+                suite,
+                check,
+                scope.day,
+                width=limits["usual_width"],
+                floor=limits["usual_floor"],
+                least=limits["usual_amount"],
+            )
+            rules.append(
+                rule(
+                    check,
+                    usual(
+                        f"""
+                        select coalesce(sum(amount), 0) as amount from "raw_{scope.source}"."{name}"
+                        where _load_id in ({ids}) and _version = 1 and not _is_removed
+                            and coalesce({currency}, {default}, '-') = {_quoted(code)}
+                        """,
+                        band,
+                    ),
+                    says=f"The new {what} in {code} add up to what they do on other days like it.",
+                    severity="warning",
+                    note="A misplaced decimal point or another unit looks like this; so does one very large"
+                    " order. The day's sales and collections are doubtful until somebody has looked.",
+                    owner="accounts receivable",
+                )
+            )
+    return tuple(rules)
 
 
 # Rows with a known fate. What the source recorded after the business day waits; the load counts it in words.
@@ -298,7 +433,7 @@ def _extracts(scope: RawScope) -> str:
 
 def _held(scope: RawScope) -> str:
     """Totals per entity and currency: of the rows of this load, and of all rows that are there now."""
-    fallback = f"(select default_currency_code from settings.sources where source = {_quoted(scope.source)})"
+    fallback = _default_currency(scope)
     selects = []
     for name, load_ids in scope.loaded.items():
         entity = ENTITIES[name]
@@ -323,6 +458,10 @@ def _held(scope: RawScope) -> str:
             )
     nothing = "select '' as entity, false as is_of_this_load, '' as currency_code, 0 as total where false"
     return " union all ".join(selects or [nothing])
+
+
+def _default_currency(scope: RawScope) -> str:
+    return f"(select default_currency_code from settings.sources where source = {_quoted(scope.source)})"
 
 
 def _stored(scope: RawScope) -> str:

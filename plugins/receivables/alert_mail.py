@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,8 +59,9 @@ def render(
     """One mail about all `incidents`, the worst first.
 
     Args:
-        translations: sentence and note of a check in `language`, by `suite.check` or `check`, in which `*`
-            stands for a column that the sentence has as `{1}`: `{"says": …, "note": …}`.
+        translations: sentence and note of a check in `language`, by `suite.check`, in which `*` stands for
+            any text, or by `check`, in which `*` stands for a column that the sentence has as `{1}`:
+            `{"says": …, "note": …}`.
     """
     ordered = sorted(incidents, key=lambda incident: _ORDER.index(incident.level))
     say = Phrases(language, translations or {})
@@ -244,6 +246,10 @@ class Phrases:
             if name in self._translations:
                 return self._translations[name].get(part, "")
         for pattern, texts in self._translations.items():
+            if "." in pattern:
+                if fnmatchcase(check.name, pattern):
+                    return texts.get(part, "")
+                continue
             before, star, after = pattern.partition("*")
             is_fit = check.check.startswith(before) and check.check.endswith(after)
             if star and is_fit and len(check.check) > len(before) + len(after):

@@ -111,7 +111,8 @@ ENTITIES: dict[str, Entity] = {
             ("credit_memo_id",),
             _columns(
                 "credit_memo_id* customer_id* credit_memo_date*:date amount*:amount currency_code"
-                " company_id credit_memo_number posting_date:date invoice_id reason exchange_rate:rate"
+                " company_id credit_memo_number posting_date:date invoice_id reason created_by approved_by"
+                " exchange_rate:rate"
                 " status:text=posted|draft|void voided_on:date" + _RECORDED
             ),
         ),
@@ -140,7 +141,7 @@ ENTITIES: dict[str, Entity] = {
                 "adjustment_id* adjustment_type*:text=write_off|discount|journal_debit|journal_credit|refund"
                 " adjustment_date*:date amount*:amount customer_id* adjustment_number posting_date:date"
                 " due_date:date invoice_id credit_type:text=receipt|credit_memo|journal credit_id reason"
-                " approved_by currency_code company_id exchange_rate:rate"
+                " created_by approved_by currency_code company_id exchange_rate:rate"
                 " status:text=posted|draft|void voided_on:date" + _RECORDED
             ),
         ),
@@ -172,8 +173,8 @@ ENTITIES: dict[str, Entity] = {
             "credit_limits",
             ("customer_id", "valid_from"),
             _columns(
-                "customer_id* valid_from*:date limit_amount*:amount currency_code credit_rating approved_by"
-                + _RECORDED
+                "customer_id* valid_from*:date limit_amount*:amount currency_code credit_rating created_by"
+                " approved_by" + _RECORDED
             ),
         ),
         Entity(

@@ -78,8 +78,10 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
         good, refused = PartWriter(folder, "part"), PartWriter(folder, "refused")
         totals: dict[str, Decimal] = {}
         unreadable, watermark = 0, None
+        types: dict[str, str] = {}
         for batch in read_ahead(connector.read(entity, window)):
             mapping.check_columns(batch.table.column_names, where=batch.origin)
+            types = types or {column.name: str(column.type) for column in batch.table.schema}
             mapped = mapping.map(batch)
             good.write(mapped.good)
             refused.write(mapped.refused)
@@ -122,6 +124,7 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
         checksum=landing.checksum(parts),
         started_at=started,
         finished_at=datetime.now(UTC),
+        source_types=types,
     )
     landing.write_manifest(folder, manifest)
     return manifest

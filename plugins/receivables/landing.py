@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,8 @@ class Manifest:
     checksum: str
     started_at: datetime
     finished_at: datetime
+    # Of the source's own columns, where it has types: a database, Parquet. A text file has none.
+    source_types: dict[str, str] = field(default_factory=dict)
 
     @property
     def has_sweep(self) -> bool:

@@ -156,8 +156,10 @@ class StrictModel(BaseModel):
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def parse(model: type[Model], source: YamlFile) -> Model:
-    """Validate a YAML file with a model.
+def parse(
+    model: type[Model], source: YamlFile, *, guide: str = "docs/sources.md lists every setting"
+) -> Model:
+    """Validate a YAML file with a model; `guide` says where its settings are described.
 
     Raises:
         ConfigError: with every fault found, each with its line.
@@ -165,10 +167,12 @@ def parse(model: type[Model], source: YamlFile) -> Model:
     try:
         return model.model_validate(source.data)
     except ValidationError as error:
-        raise config_error(source, error) from error
+        raise config_error(source, error, guide=guide) from error
 
 
-def config_error(source: YamlFile, error: ValidationError) -> ConfigError:
+def config_error(
+    source: YamlFile, error: ValidationError, *, guide: str = "docs/sources.md lists every setting"
+) -> ConfigError:
     """All faults of a file in one error, in the order of their lines."""
     faults: dict[tuple[int, str], None] = {}
     found = error.errors(include_url=False)
@@ -187,7 +191,7 @@ def config_error(source: YamlFile, error: ValidationError) -> ConfigError:
     return ConfigError(
         f"{source.path}:{first_line}",
         cause=cause,
-        next_step=f"correct {'these lines' if many else 'this line'}; docs/sources.md lists every setting",
+        next_step=f"correct {'these lines' if many else 'this line'}; {guide}",
     )
 
 

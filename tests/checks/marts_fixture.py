@@ -70,8 +70,21 @@ create table marts.fct_documents as
 select document_id, 'A' as company_id, min(customer_id) as customer_id, min(document_type) as document_type,
     min(currency_code) as currency_code, 'CNY' as company_currency_code,
     abs(sum(original_amount))::decimal(18,2) as amount, min(rate) as booking_rate,
+    abs(sum(original_amount * rate))::decimal(18,2) as company_amount,
     min(document_date) as document_date, max(due_date) as due_date
 from items group by document_id;
+
+create table marts.fct_applications as
+select 'a1' as application_id, 'inv1' as invoice_document_id, 'r1' as credit_document_id, 'A' as company_id,
+    'CNY' as currency_code, 0::decimal(18,2) as realised_exchange_amount, date '2024-02-20' as effective_date;
+
+create table marts.fct_credit_limits as
+select 'c1' as customer_id, 'A' as company_id, 'CNY' as currency_code, 10000::decimal(18,2) as limit_amount,
+    date '2024-01-01' as valid_from, date '9999-12-31' as valid_to;
+
+create table marts.ar_restatements (
+    detected_on date, as_of_date date, company_id varchar, cause varchar, amount_before decimal(18,2),
+    amount_after decimal(18,2), entry_count bigint);
 
 create table marts.fct_instalments as
 select document_id, instalment_number, open_item_id, original_amount as amount, due_date from items
@@ -115,6 +128,11 @@ select as_of_date, 'A' as company_id, customer_id, currency_code, aging_bucket,
     coalesce(sum(open_amount) filter (where is_credit), 0)::decimal(18,2) as credit_amount,
     count(*) as item_count
 from aged group by all;
+
+create table marts.ar_aging_by_parent as
+select as_of_date, company_id, customer_id as ultimate_parent_customer_id, currency_code, aging_bucket,
+    open_amount
+from marts.ar_aging_snapshots;
 
 create table marts.ar_aging_daily as
 select days.as_of_date, 'A' as company_id, books.currency_code, buckets.aging_bucket,
@@ -263,9 +281,7 @@ from scope_months;
 OTHERS = (
     "dim_customer_history",
     "dim_dates",
-    "fct_applications",
     "fct_collection_events",
-    "fct_credit_limits",
     "fct_disputes",
     "fct_open_item_history",
     "fct_promises",

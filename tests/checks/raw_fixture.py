@@ -38,6 +38,10 @@ def build(path: Path) -> Path:
     connection.execute(f"create schema raw_{SOURCE}")
     connection.execute("create table settings.sources (source varchar, default_currency_code varchar)")
     connection.execute("insert into settings.sources values (?, 'CNY')", [SOURCE])
+    connection.execute(
+        "insert into quality.runs (run, as_of_date, step, status) values (?, ?, ?, 'done')",
+        ["2024-03-28T010203-abcd", DAY - timedelta(days=1), f"check_raw_{SOURCE}"],
+    )
     for entity in ENTITIES.values():
         _create(connection, entity)
         _record_load(connection, entity, run="2024-03-28T010203-abcd", day=DAY - timedelta(days=1), rows=ROWS)

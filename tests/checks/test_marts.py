@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,14 +13,18 @@ import duckdb
 import pytest
 
 from receivables.checks import CheckResult, data_docs, runner
-from receivables.checks.suites import MartsScope, Suite
+from receivables.checks.suites import CanonicalScope, MartsScope, Suite
+from receivables.entities import ENTITIES
 from receivables.settings import PACKAGE_DIR, Settings
 from receivables.warehouse import reading
+from tests.catalogue.planting import records
 from tests.checks import marts_fixture
 from tests.checks.marts_fixture import DAY, RUN
 
 ROOT = PACKAGE_DIR.parent.parent
 
+# The public list of the suite itself.
+PUBLIC_MARTS: tuple[str, ...] = runner._module(ROOT / "expectations" / "marts_across.py").PUBLIC_TABLES
 # What the published version held: as many rows as the candidate has.
 PUBLISHED = {"ar_open_items": 6, "fct_ledger_entries": 9, "ar_dso": 10}
 
@@ -35,7 +40,9 @@ def database(tmp_path: Path, clean: Path) -> Path:
 
 
 def suites(previous: dict[str, int] | None = None) -> list[Suite]:
-    scope = MartsScope(day=DAY, run=RUN, previous_rows=PUBLISHED if previous is None else previous)
+    scope = MartsScope(
+        day=DAY, run=RUN, previous_rows=PUBLISHED if previous is None else previous, companies=("A",)
+    )
     return runner.load_suites(ROOT / "expectations", "marts", scope)
 
 
@@ -193,6 +200,15 @@ def faults() -> Iterator[tuple[str, str]]:
         yield f"{table}.every_company_is_there", f"delete from marts.{table} where company_id = 'A'"
     yield from metric_faults()
 
+    yield (
+        "ar_restatements.a_restatement_has_its_cause",
+        "insert into marts.ar_restatements values"
+        " (date '2024-03-29', date '2024-02-29', 'A', null, 100, 200, 1)",
+    )
+    yield (
+        "dim_companies.a_company_has_a_currency",
+        "update marts.dim_companies set currency_code = null",
+    )
     yield "tables.every_public_table_is_there", "drop table marts.fct_promises"
     yield (
         "tables.no_table_has_lost_most_of_its_rows",
@@ -267,9 +283,41 @@ def test_a_planted_fault_is_found(broken: str, statement: str, database: Path) -
     assert result.rows_failed is None or (result.rows_failed >= 1 and result.examples)
 
 
+# Measured against former days, company by company; the catalogue plants one of each.
+MEASURED = re.compile(r"business\.the_(receivable|sales|cash)_of_A_(is|are)_usual")
+
+
 def test_every_rule_has_a_planted_fault() -> None:
     rules = {name(suite.name, rule.name) for suite in suites() for rule in suite.rules}
-    assert rules == {broken for broken, _ in FAULTS}
+    here = {broken for broken, _ in FAULTS}
+    catalogue = {
+        name("", fault["check"].removeprefix("marts."))
+        for file in ("faults_published", "faults_stopped")
+        for fault in records(file)
+        if fault.get("check", "").startswith("marts.")
+    }
+    missing = {rule for rule in rules - here if not MEASURED.fullmatch(rule)}
+    assert missing <= {check.removeprefix(".") for check in catalogue}
+    assert here <= rules
+
+
+def test_every_canonical_rule_has_a_planted_fault() -> None:
+    scope = CanonicalScope(day=DAY, run=RUN, entities=frozenset(ENTITIES))
+    suites = runner.load_suites(ROOT / "expectations", "canonical", scope)
+    assert {suite.name for suite in suites} == {f"canonical.{entity}" for entity in ENTITIES}
+    planted = {
+        fault["check"].rpartition(".")[2]
+        for file in ("faults_published", "faults_stopped")
+        for fault in records(file)
+        if fault.get("check", "").startswith("canonical.")
+    }
+    assert {rule.name for suite in suites for rule in suite.rules} <= planted
+
+
+@pytest.mark.parametrize("mart", [table for table in PUBLIC_MARTS if table.startswith("ar_")])
+def test_every_public_mart_has_a_suite(mart: str) -> None:
+    names = {suite.name.removeprefix("marts.") for suite in suites()}
+    assert mart in names
 
 
 def test_a_table_that_lost_a_column_fails_instead_of_breaking_the_run(database: Path) -> None:
@@ -305,6 +353,7 @@ def test_the_published_version_of_a_later_day_is_not_compared(tmp_path: Path) ->
     }
     (version / "manifest.json").write_text(json.dumps(facts))
     (settings.published / "current").symlink_to(version)
-    assert runner.marts_scope(settings, day=DAY, run=RUN).previous_rows == {}
     later = DAY.replace(month=4, day=2)
-    assert runner.marts_scope(settings, day=later, run=RUN).previous_rows == {"ar_dso": 7}
+    with duckdb.connect() as empty:
+        assert runner.marts_scope(settings, empty, day=DAY, run=RUN).previous_rows == {}
+        assert runner.marts_scope(settings, empty, day=later, run=RUN).previous_rows == {"ar_dso": 7}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -14,7 +16,9 @@ from receivables.checks import CheckResult, data_docs, runner
 from receivables.checks.suites import Extract, RawScope, Suite
 from receivables.entities import ENTITIES
 from receivables.settings import PACKAGE_DIR, Settings
+from receivables.sources.config import RefusedLimit
 from receivables.warehouse import reading
+from tests.catalogue.planting import records
 from tests.checks import raw_fixture
 from tests.checks.raw_fixture import CHECKSUM, DAY, ROWS, RUN, SOURCE, load_id
 
@@ -168,7 +172,7 @@ def load_faults() -> Iterator[tuple[str, tuple[str, ...]]]:
     )
     yield (
         "loads.few_rows_are_refused",
-        (f"update quality.loads set rows = 4, rows_refused = 1 {this}",),
+        (f"update quality.loads set rows = 20, rows_unchanged = 12, rows_refused = 5 {this}",),
     )
     yield (
         "loads.hardly_any_row_is_refused",
@@ -205,10 +209,94 @@ def test_a_planted_fault_is_found(broken: str, statements: tuple[str, ...], data
     assert found[broken].rows_failed is None or (found[broken].rows_failed >= 1 and found[broken].examples)
 
 
+# One function makes these rules for every entity; the catalogue plants one of each.
+FAMILIES = re.compile(r"new_.*_as_usual|new_.*_to_the_usual")
+
+
 def test_every_raw_rule_has_a_planted_fault(database: Path) -> None:
-    nothing_loaded = {"loads.the_run_loaded_something"}
     rules = {short(suite.name, rule.name) for suite in suites_of(database) for rule in suite.rules}
-    assert rules | nothing_loaded == {broken for broken, _ in FAULTS}
+    here = {broken for broken, _ in FAULTS} | {"loads.no_source_column_changed_its_type"}
+    catalogue = [
+        fault["check"]
+        for file in ("faults_published", "faults_stopped")
+        for fault in records(file)
+        if "check" in fault
+    ]
+    elsewhere = {check.rpartition(".")[2] for check in catalogue if check.startswith("raw.")}
+    missing = {rule.rpartition(".")[2] for rule in rules - here} - elsewhere
+    assert {rule for rule in missing if not FAMILIES.fullmatch(rule)} == set()
+    assert any(FAMILIES.fullmatch(rule) for rule in elsewhere)
+    assert here - rules == {"loads.the_run_loaded_something"}
+
+
+def test_a_column_that_changed_its_type_is_found(database: Path) -> None:
+    with reading(database) as connection:
+        extract = Extract(
+            ROWS,
+            CHECKSUM,
+            columns={"amount": "double", "note": "", "day": "date32[day]"},
+            columns_before={"amount": "decimal128(18, 2)", "note": "", "day": ""},
+        )
+        scope = RawScope(
+            source=SOURCE,
+            day=DAY,
+            run=RUN,
+            loaded={"invoices": (load_id("invoices"),)},
+            extracts={"invoices": extract},
+        )
+        suites = [
+            suite
+            for suite in runner.load_suites(ROOT / "expectations", "raw", scope)
+            if suite.name.endswith(".loads")
+        ]
+        context = data_docs.context(database.parent / "data_docs")
+        found = failed(runner.evaluate(context, connection, database, suites, run=RUN))
+    assert found["loads.no_source_column_changed_its_type"].examples == (
+        {
+            "entity": "invoices",
+            "column_name": "amount",
+            "type_before": "decimal128(18, 2)",
+            "type_now": "double",
+        },
+    )
+    assert "loads.no_source_column_is_lost" not in found
+
+
+def test_a_rule_without_its_data_says_so_and_passes(database: Path) -> None:
+    results = {short(result.suite, result.check): result for result in check(database)}
+    late = results["invoices.documents_arrive_in_time"]
+    drift = results["loads.no_source_column_is_lost"]
+    assert late.success and drift.success
+    assert drift.observed == "not applicable: there is no earlier extract to compare with"
+
+
+def test_the_limit_of_refused_rows_is_the_sources_own(database: Path) -> None:
+    spoil(
+        database,
+        "update quality.loads set rows = 100, rows_unchanged = 90, rows_refused = 7"
+        f" where load_id = '{load_id('invoices')}'",
+    )
+    with reading(database) as connection:
+        for limit, stops in (
+            (RefusedLimit(), False),
+            (RefusedLimit(share=Decimal("0.05")), True),
+            (RefusedLimit(share=Decimal("0.05"), rows=7), False),
+            (RefusedLimit(share=Decimal(0), rows=6), True),
+        ):
+            scope = runner.raw_scope(
+                replace(Settings.load(), home=database.parent), connection, source=SOURCE, day=DAY, run=RUN
+            )
+            suites = runner.load_suites(ROOT / "expectations", "raw", replace(scope, refused_limit=limit))
+            rules = [
+                replace(
+                    suite, rules=tuple(rule for rule in suite.rules if rule.name == "few_rows_are_refused")
+                )
+                for suite in suites
+                if suite.name.endswith(".loads")
+            ]
+            context = data_docs.context(database.parent / "data_docs")
+            found = failed(runner.evaluate(context, connection, database, rules, run=RUN))
+            assert bool(found) == stops, limit
 
 
 def test_an_entity_without_new_rows_is_not_checked(database: Path) -> None:

@@ -259,3 +259,30 @@ def test_our_own_files_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.root == PROJECT
     assert "demo_erp" in load_sources(settings)
     assert load_company_config(settings).company_ids == ("HD-CN", "HD-EU")
+
+
+def test_a_limit_of_refused_rows_is_a_share_and_a_number(home: Settings) -> None:
+    case = invoice_files(home, top="refused_limit: {share: 0.05, rows: 0}\n")
+    limit = case.source.refused_limit
+    assert (str(limit.share), limit.rows) == ("0.05", 0)
+    assert (
+        str(invoice_files(home).source.refused_limit.share),
+        invoice_files(home).source.refused_limit.rows,
+    ) == (
+        "0.2",
+        4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("{share: 20}", "less than or equal to 1"),
+        ("{rows: -1}", "greater than or equal to 0"),
+        ("{shares: 0.1}", "did you mean 'share'"),
+    ],
+)
+def test_a_wrong_limit_of_refused_rows_is_explained(home: Settings, limit: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as wrong:
+        _ = invoice_files(home, top=f"refused_limit: {limit}\n").source
+    assert ":4" in str(wrong.value)

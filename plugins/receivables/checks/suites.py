@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Optional
 
 import great_expectations.expectations as gxe
 from great_expectations.compatibility import pydantic
@@ -16,7 +16,9 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.render import LegacyDiagnosticRendererType, RenderedTableContent
 from great_expectations.render.renderer.renderer import renderer
 
+from receivables.checks.history import Band, History
 from receivables.checks.report import Severity
+from receivables.sources.config import RefusedLimit
 
 EXAMPLES = 5
 _COUNT = "_rows_failed"
@@ -74,6 +76,35 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
         ]
 
 
+class ExpectUsual(gxe.UnexpectedRowsExpectation):
+    """The query measures one number; it must lie within what former runs measured.
+
+    `low` and `high` are decimals as text, so that amounts stay exact; without them, there is not enough
+    history, and every number passes. The number is recorded either way: it is the history of later runs.
+    """
+
+    low: Optional[str] = None  # noqa: UP045 - pydantic 1 reads the annotation
+    high: Optional[str] = None  # noqa: UP045
+    learnt: str = ""
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
+
+    @pydantic.validator("unexpected_rows_query")
+    def _validate_query(cls, query: str) -> str:  # noqa: N805 - pydantic calls it with the class
+        return query.strip()
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,
+        execution_engine: Any = None,
+    ) -> dict[str, Any]:
+        rows = metrics["unexpected_rows_query.table"]
+        value = Decimal(str(next(iter(dict(rows[0]).values()), None) or 0)) if rows else Decimal(0)
+        is_usual = self.low is None or self.high is None or Decimal(self.low) <= value <= Decimal(self.high)
+        return {"success": is_usual, "result": {"observed_value": format(value, "f")}}
+
+
 def as_text(value: Any) -> str | None:
     """A value of an example row: exact, and readable by people and by JSON."""
     if value is None:
@@ -90,23 +121,38 @@ def no_rows(query: str) -> ExpectNoRows:
     return ExpectNoRows(unexpected_rows_query=query)
 
 
+def usual(query: str, band: Band) -> ExpectUsual:
+    """An expectation that the one number of `query` lies in `band`; `{batch}` as in `no_rows`."""
+    low, high = (None if edge is None else format(edge, "f") for edge in (band.low, band.high))
+    return ExpectUsual(unexpected_rows_query=query, low=low, high=high, learnt=band.learnt)
+
+
 def bound(expectation: Expectation, batch: str) -> Expectation:
     """The expectation with `{batch}` filled in, counting what it finds and returning a few of the rows.
 
     Great Expectations' own substitution adds an alias, or none, depending on whether the text holds a join.
     """
-    if not isinstance(expectation, ExpectNoRows):
+    if not isinstance(expectation, ExpectNoRows | ExpectUsual):
         return expectation
-    found = expectation.unexpected_rows_query.replace("{batch}", f"({batch})")
-    counted = f"select *, count(*) over () as {_COUNT}"
-    query = f"{counted} from (\n{found}\n) as found limit {EXAMPLES}"
+    query = expectation.unexpected_rows_query.replace("{batch}", f"({batch})")
+    if isinstance(expectation, ExpectNoRows):
+        counted = f"select *, count(*) over () as {_COUNT}"
+        query = f"{counted} from (\n{query}\n) as found limit {EXAMPLES}"
     # It still formats the text: every brace left is SQL.
     return expectation.copy(update={"unexpected_rows_query": query.replace("{", "{{").replace("}", "}}")})
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a rule cannot do without: it applies when `query` finds a row; `otherwise`: why it does not."""
+
+    query: str
+    otherwise: str
+
+
+@dataclass(frozen=True)
 class Rule:
-    """One expectation and what people need to know about it."""
+    """One expectation and what people need to know about it. `off`: why it is switched off here."""
 
     name: str
     sentence: str
@@ -114,6 +160,8 @@ class Rule:
     note: str
     owner: str
     expectation: Expectation
+    needs: Needs | None = None
+    off: str | None = None
 
 
 def rule(
@@ -124,6 +172,7 @@ def rule(
     severity: Severity,
     note: str,
     owner: str,
+    needs: Needs | None = None,
 ) -> Rule:
     """A rule of a suite.
 
@@ -134,17 +183,24 @@ def rule(
         severity: critical stops the publication, warning mails, info is recorded.
         note: what a failure means for finance: which figure is wrong, in which direction.
         owner: who mends it.
+        needs: data that not every company has; without it the rule passes and says why.
     """
-    described = expectation.copy(
+    plain = Rule(name, says, severity, note, owner, expectation, needs)
+    return replace(plain, expectation=describe(plain))
+
+
+def describe(rule: Rule) -> Expectation:
+    """The rule's expectation with what Data Docs show of the rule."""
+    told = f"{rule.sentence}\n{rule.severity} · {rule.name} · {rule.owner}\nIf it fails: {rule.note}"
+    return rule.expectation.copy(
         update={
-            "severity": FailureSeverity(severity),
-            "notes": note,
-            "meta": {"name": name, "owner": owner},
+            "severity": FailureSeverity(rule.severity),
+            "notes": rule.note,
+            "meta": {"name": rule.name, "owner": rule.owner},
             # Data Docs show nothing else of a rule, and put it into the page as it is.
-            "description": html.escape(f"{says}\n{severity} · {name} · {owner}\nIf it fails: {note}"),
+            "description": html.escape(told),
         }
     )
-    return Rule(name, says, severity, note, owner, described)
 
 
 @dataclass(frozen=True)
@@ -159,36 +215,71 @@ class Suite:
 
 @dataclass(frozen=True)
 class Extract:
-    """What the manifest of an extract says. `is_distinct`: equal rows are one row on purpose."""
+    """What the manifest of an extract says. `is_distinct`: equal rows are one row on purpose.
+
+    `columns`: what the source has now; `columns_before`: what its last extract of another run had; types
+    where the source has them (a text file has none).
+    """
 
     rows: int
     checksum: str
     is_distinct: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    columns_before: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class RawScope:
+class Scope:
+    """What every suite may depend on.
+
+    `limits` are the thresholds of `expectations/thresholds.yml` after the company's own; `history` holds what
+    former runs measured.
+    """
+
+    day: date
+    run: str
+    limits: Mapping[str, Decimal] = field(default_factory=dict, kw_only=True)
+    history: History = field(default_factory=History, kw_only=True)
+
+
+@dataclass(frozen=True)
+class RawScope(Scope):
     """What a raw suite may depend on: the loads of one run of one source.
 
     `loaded` holds the entities of which this run brought rows, with the ids of their loads; `extracts` their
-    manifests, as far as the landing folder still has them.
+    manifests, as far as the landing folder still has them. `pending` holds the earlier loads that no passed
+    check has covered: a second attempt finds their rows unchanged, and must not pass because of that.
+    `currencies`: those that loads of an entity had in the last weeks.
     """
 
-    source: str
-    day: date
-    run: str
-    loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    extracts: Mapping[str, Extract] = field(default_factory=dict)
+    source: str = field(kw_only=True)
+    loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+    pending: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+    currencies: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+    extracts: Mapping[str, Extract] = field(default_factory=dict, kw_only=True)
+    refused_limit: RefusedLimit = field(default_factory=RefusedLimit, kw_only=True)
 
 
 @dataclass(frozen=True)
-class MartsScope:
-    """What a marts suite may depend on: the day, and how many rows the published version holds per table.
+class CanonicalScope(Scope):
+    """What a suite on the canonical entities may depend on: the slice of rows loaded after `since`.
+
+    `since` is None until something is published: everything is new then. `entities` are those of which any
+    row was ever loaded.
+    """
+
+    since: date | None = field(default=None, kw_only=True)
+    entities: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class MartsScope(Scope):
+    """What a marts suite may depend on: the day, the companies of the candidate, and how many rows the
+    published version holds per table.
 
     `previous_rows` is empty when nothing is published yet, or when the published version is of a later day
     than the candidate: a past day has no reason to be larger than its future.
     """
 
-    day: date
-    run: str
-    previous_rows: Mapping[str, int] = field(default_factory=dict)
+    previous_rows: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    companies: tuple[str, ...] = field(default=(), kw_only=True)

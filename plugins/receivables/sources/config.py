@@ -109,6 +109,9 @@ class ColumnMap(_Short):
         None, description="A date = `base` + days: the column that holds the days, or a number."
     )
     base: str | None = Field(None, description="The canonical date column that `from_terms` counts from.")
+    required: bool = Field(
+        False, description="Refuse a row without a value here, although the entity does without."
+    )
     absent: bool = Field(
         False, description="The source does not have this column, whatever its names suggest."
     )
@@ -143,6 +146,8 @@ class ColumnMap(_Short):
             raise ValueError(
                 "says not where the value comes from: give from, constant, template or from_terms"
             )
+        if self.required and self.absent:
+            raise ValueError("required and absent cannot stand together: choose one")
         if self.negate and self.absolute:
             raise ValueError("negate and absolute cannot stand together: choose one")
         return self
@@ -358,6 +363,15 @@ class Connection(StrictModel):
         return self
 
 
+class RefusedLimit(StrictModel):
+    """How many rows of an entity one load may refuse: past both limits the day is not published."""
+
+    share: Decimal = Field(
+        Decimal("0.2"), ge=0, le=1, description="Of the rows of the load; default 0.2. 0: only `rows` counts."
+    )
+    rows: int = Field(4, ge=0, description="So many never stop a day; default 4.")
+
+
 class SourceConfig(Parsing):
     """One source system. What every kind has; `name` is the file's name."""
 
@@ -370,6 +384,10 @@ class SourceConfig(Parsing):
     timezone: TimeZone = Field("UTC", description="Where its business day ends, and of its timestamps.")
     allocation: Literal["fifo", "pro_rata"] = Field(
         "fifo", description="How a payment fills instalments when the source does not say."
+    )
+    refused_limit: RefusedLimit = Field(
+        default_factory=RefusedLimit,
+        description="More refused rows stop the day: not the rows are wrong, but a mapping or format.",
     )
     _file: Path = PrivateAttr(default=Path())
 

@@ -519,7 +519,7 @@ class EntityMapping(ColumnPlan):
         origin = _origin(column, mapping)
         shown = f"{literal(origin + ': ' + chr(39))} || {text} || {literal(chr(39))}"
         reasons = []
-        if column.required:
+        if column.required or (mapping is not None and mapping.required):
             reasons.append(
                 f"case when {final} is null and {text} is null then {literal(f'{origin}: is empty')} end"
             )

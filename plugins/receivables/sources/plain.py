@@ -153,7 +153,7 @@ class PlainMapping(EntityMapping):
             null = f"null::{column.duckdb_type}"
             typed = "null::integer" if column.name in CURRENCY_COLUMNS else null
             return _Plain(null, typed, null, "false" if mapping or column.required else "true")
-        empty = "false" if column.required else f"{read} is null"
+        empty = "false" if column.required or mapping.required else f"{read} is null"
         if column.type in {"amount", "rate", "integer"}:
             return self._plain_number(column, mapping, schema, empty=empty)
         text = self._text(column, mapping, schema)

@@ -19,9 +19,17 @@ from tests.sources.conformance import RULES, Subject, Tools
 from tests.sources.setup import INVOICES, write_source
 from tests.sources.test_fxiaoke import VARIABLES as FXIAOKE
 from tests.sources.test_fxiaoke import Company, crm
+from tests.sources.test_kingdee import VARIABLES as KINGDEE
+from tests.sources.test_kingdee import Company as KingdeeCompany
+from tests.sources.test_kingdee import erp
+from tests.sources.test_yonbip import VARIABLES as YONBIP
+from tests.sources.test_yonbip import Company as YonbipCompany
+from tests.sources.test_yonbip import bip
 from tests.sources.zoho_fixture import VARIABLES as ZOHO
 from tests.sources.zoho_fixture import found, second_day, zoho_books, zoho_crm
 from tests.standins.fxiaoke import Fxiaoke
+from tests.standins.kingdee import Kingdee
+from tests.standins.yonbip import YonBIP
 
 Make = Callable[[Settings, pytest.MonkeyPatch], AbstractContextManager[Subject]]
 EXAMPLE = PROJECT / "docs" / "examples" / "kontor.py"
@@ -89,6 +97,26 @@ def fxiaoke(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject
 
 
 @contextmanager
+def kingdee(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    with Kingdee() as server:
+        use_clock(monkeypatch, server)
+        for name, value in KINGDEE.items():
+            monkeypatch.setenv(name, value)
+        KingdeeCompany(server)
+        yield Subject(erp(home, server), tuple(KINGDEE), {"KINGDEE_PASSWORD": KINGDEE["KINGDEE_PASSWORD"]})
+
+
+@contextmanager
+def yonbip(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    with YonBIP() as server:
+        use_clock(monkeypatch, server)
+        for name, value in YONBIP.items():
+            monkeypatch.setenv(name, value)
+        YonbipCompany(server, receivables=12)
+        yield Subject(bip(home, server), tuple(YONBIP), {"YONBIP_APP_SECRET": YONBIP["YONBIP_APP_SECRET"]})
+
+
+@contextmanager
 def kontor(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
     """The worked example of the guide, registered like any kind."""
     example = run_path(str(EXAMPLE))
@@ -106,6 +134,8 @@ SUBJECTS: dict[str, Make] = {
     "zoho_books": books,
     "zoho_crm": accounts,
     "fxiaoke": fxiaoke,
+    "kingdee": kingdee,
+    "yonbip": yonbip,
     "kontor": kontor,
 }
 

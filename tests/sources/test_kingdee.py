@@ -119,6 +119,7 @@ class Company:
         )
 
     def invoice(self, amount: Decimal) -> int:
+        self.server.tick(seconds=7)
         half = (amount / 2).quantize(Decimal("0.01"))
         return self.server.put(
             "AR_receivable",
@@ -138,6 +139,7 @@ class Company:
         )
 
     def receipt(self, amounts: list[Decimal]) -> int:
+        self.server.tick(seconds=7)
         return self.server.put(
             "AR_RECEIVEBILL",
             FDATE=date(2026, 2, 10),

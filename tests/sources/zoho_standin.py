@@ -312,7 +312,10 @@ class Company:
             return None
         if (name, part) == ("contacts", ""):
             opening = row.get("opening")
-            balances = [{"location_id": "", "opening_balance_amount": Decimal(opening)}] if opening else []
+            balances = []
+            if opening:
+                amount, rate = Decimal(opening), Decimal("0.92")
+                balances = [{"location_id": "", "opening_balance_amount": amount, "exchange_rate": rate}]
             return {
                 "contact": {
                     **row,

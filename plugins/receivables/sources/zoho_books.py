@@ -695,34 +695,23 @@ class ZohoBooksConnector:
                 self.source.name, len(later), window.end.isoformat(),
             )  # fmt: skip
             return
-        total = sum(
-            (_in_base(row, "balance") for row in rows["invoices"] if _status(row.get("status")) == "posted"),
-            Decimal(0),
-        )
-        total -= sum(
-            (
-                _in_base(row, "balance")
-                for row in rows["creditnotes"]
-                if _status(row.get("status")) == "posted"
-            ),
-            Decimal(0),
-        )
-        total -= sum(
-            (Decimal(str(row.get("bcy_unused_amount") or 0)) for row in rows["customerpayments"]), Decimal(0)
-        )
-        total += sum(
-            (
-                Decimal(str(row["amount"])) * Decimal(str(row.get("exchange_rate") or 1))
-                * (1 if row["adjustment_type"] == "journal_debit" else -1)
-                for row in self._opening_balances(self._all(CONTACTS))
-            ),
-            Decimal(0),
-        )  # fmt: skip
+        posted = {
+            path: [row for row in some if _status(row.get("status")) == "posted"]
+            for path, some in rows.items()
+        }
+        openings = list(self._opening_balances(self._all(CONTACTS)))
+        signed = [
+            *(_in_base(row, "balance") for row in posted[INVOICES.path]),
+            *(-_in_base(row, "balance") for row in posted[CREDIT_NOTES.path]),
+            *(-Decimal(str(row.get("bcy_unused_amount") or 0)) for row in rows[PAYMENTS.path]),
+            *(_in_base(row, "amount") for row in openings if row["adjustment_type"] == "journal_debit"),
+            *(-_in_base(row, "amount") for row in openings if row["adjustment_type"] == "journal_credit"),
+        ]
         last = window.end.astimezone(self._zone)
         yield {
             "company_id": self.source.default_company_id,
             "balance_date": date.fromordinal(last.date().toordinal() - 1).isoformat(),
-            "balance_amount": total,
+            "balance_amount": sum(signed, Decimal(0)),
             "account": "zoho_books",
             "updated_at": window.end.isoformat(),
         }

@@ -12,7 +12,7 @@ import pytest
 
 from receivables.errors import ConfigError
 from receivables.settings import Settings
-from receivables.sources import open_connector
+from receivables.sources import check_source, open_connector
 from receivables.sources.base import Window
 from receivables.sources.http import AuthenticationError
 from receivables.sources.http_state import QuotaError, ThrottledError
@@ -428,3 +428,36 @@ def test_the_credentials_may_be_an_airflow_connection(
         mirror = Mirror(case)
         mirror.load(end_of(FIRST))
         assert len(mirror.values("customers")) == 3
+
+
+def test_a_check_reads_little_and_says_what_it_met(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    switches = Switches(application_ids=False, has_comments=False)
+    with zoho_books(home, monkeypatch, switches=switches) as (zoho, _):
+        customer = zoho.company.contact("Big", currency="EUR")
+        for _number in range(250):
+            invoice = zoho.company.invoice(customer, "2026-02-01", "10.00")
+            zoho.company.payment(customer, "2026-02-02", "10.00", {invoice: "10.00"})
+        zoho.company.write_off(zoho.company.invoice(customer, "2026-02-01", "1.00"), "2026-02-28")
+        report = check_source(home, "zoho")
+        assert report.is_ok, report
+        by_entity = {one.entity: one for one in report.entities}
+        assert (by_entity["receipts"].rows, by_entity["receipts"].is_partial) == (200, True)
+        assert by_entity["customers"].rows == 1
+        assert len([path for path in zoho.requests if path.startswith("/books/v3/customerpayments/")]) == 200
+        said = by_entity["adjustments"].notes
+        assert "applications of payments have no ids: document and invoice make the key" in said
+        assert "histories cannot be read: a write-off has the day of the change that brought it" in said
+
+
+def test_the_order_that_was_met_is_said(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for sort, words in (
+        ("honoured", "is sorted"),
+        ("ignored", "is not sorted"),
+        ("refused", "takes no order"),
+    ):
+        switches = Switches(sort_by_modified=sort)  # type: ignore[arg-type]
+        with zoho_books(home, monkeypatch, switches=switches, more=f"entities:\n{NO_SWEEP}") as (zoho, case):
+            found(zoho.company)
+            with open_connector(case.source, case.settings) as connector:
+                list(connector.read("invoices", Window(at(FIRST), end_of(FIRST))))
+                assert [one for one in connector.notes("invoices") if words in one]  # type: ignore[attr-defined]

@@ -10,9 +10,9 @@ from receivables.company import CompanyConfig, check_company, load_company_confi
 from receivables.entities import ENTITIES
 from receivables.errors import ReceivablesError
 from receivables.settings import Settings
-from receivables.sources.base import BATCH_ROWS, Connector, Explaining, Window
+from receivables.sources.base import Connector, Explaining, Window
 from receivables.sources.config import SourceConfig
-from receivables.sources.kinds import get_source, open_connector
+from receivables.sources.kinds import KINDS, get_source, open_connector
 from receivables.sources.mapping import EntityMapping
 
 _PROBLEMS = 5
@@ -86,7 +86,7 @@ def _check_entity(
         with closing(EntityMapping(source, ENTITIES[entity], minor_units=company.minor_units)) as mapping:
             available = connector.describe(entity)
             mapping.check_columns(available, where="its columns")
-            rows, refused = 0, 0
+            rows, refused, enough = 0, 0, KINDS[source.kind].check_rows
             problems: list[tuple[str, str]] = []
             for batch in connector.read(entity, Window(None, datetime(2200, 1, 1, tzinfo=UTC))):
                 mapping.check_columns(batch.table.column_names, where=batch.origin)
@@ -96,7 +96,7 @@ def _check_entity(
                 problems += [
                     (row["location"], row["reason"]) for row in mapped.refused.slice(0, _PROBLEMS).to_pylist()
                 ]
-                if rows >= BATCH_ROWS:
+                if rows >= enough:
                     break
             used = set(mapping.used_columns(available))
             return EntityReport(
@@ -106,7 +106,7 @@ def _check_entity(
                 unused=tuple(column for column in available if column not in used),
                 rows=rows,
                 refused=refused,
-                is_partial=rows >= BATCH_ROWS,
+                is_partial=rows >= enough,
                 problems=tuple(problems[:_PROBLEMS]),
                 notes=connector.notes(entity) if isinstance(connector, Explaining) else (),
             )

@@ -49,6 +49,8 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 _PROGRESS_CALLS = 200
+# The first batch of an entity, and what a check of a source reads.
+FIRST_ROWS = 200
 _TOKEN_WORDS = re.compile(
     r"(?i)((?:access|refresh|corp|tenant|app)_?(?:access)?_?token|client_secret|app_?secret|password|authorization)"
     r"([\"']?\s*[:=]\s*[\"']?(?:bearer |zoho-oauthtoken )?)[^\"'&\s,}]+"
@@ -449,6 +451,9 @@ def batches(
 
 
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """A small chunk first: whoever only checks a source has seen enough then, and spends few calls."""
     iterator = iter(rows)
-    while chunk := list(islice(iterator, BATCH_ROWS)):
+    size = FIRST_ROWS
+    while chunk := list(islice(iterator, size)):
         yield chunk
+        size = BATCH_ROWS

@@ -15,12 +15,13 @@ from typing import Any, get_args
 from receivables.entities import ENTITIES
 from receivables.errors import ConfigError
 from receivables.settings import Settings
-from receivables.sources.base import Connector
+from receivables.sources.base import BATCH_ROWS, Connector
 from receivables.sources.config import FilesSource, SourceConfig, SqlSource
 from receivables.sources.ecb import EcbConnector, EcbSource
 from receivables.sources.extracts import ExtractsConnector, ExtractsSource
 from receivables.sources.files import FilesConnector
 from receivables.sources.fxiaoke import FxiaokeConnector, FxiaokeSource
+from receivables.sources.http import FIRST_ROWS
 from receivables.sources.kingdee import KingdeeConnector, KingdeeSource
 from receivables.sources.sql import SqlConnector
 from receivables.sources.yonbip import YonbipConnector, YonbipSource
@@ -36,11 +37,12 @@ class Kind:
     """A kind of source: what its file may say, and what reads it.
 
     `config` has a field `entities: dict[str, <a model of EntityConfig>]`; `connect(config, settings)` gives a
-    Connector.
+    Connector. `check_rows`: how many rows of an entity a check reads, before it has seen enough.
     """
 
     config: type[SourceConfig]
     connect: Callable[[Any, Settings], Connector]
+    check_rows: int = BATCH_ROWS
 
     @property
     def entity_model(self) -> str:
@@ -59,8 +61,8 @@ KINDS: dict[str, Kind] = {
     "fxiaoke": Kind(FxiaokeSource, FxiaokeConnector),
     "extracts": Kind(ExtractsSource, ExtractsConnector),
     "ecb": Kind(EcbSource, EcbConnector),
-    "zoho_books": Kind(ZohoBooksSource, ZohoBooksConnector),
-    "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector),
+    "zoho_books": Kind(ZohoBooksSource, ZohoBooksConnector, check_rows=FIRST_ROWS),
+    "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector, check_rows=FIRST_ROWS),
     "kingdee": Kind(KingdeeSource, KingdeeConnector),
     "yonbip": Kind(YonbipSource, YonbipConnector),
 }

@@ -218,6 +218,7 @@ class ZohoBooksConnector:
         self._zone = ZoneInfo(source.timezone)
         self._lists: dict[str, list[Row]] = {}
         self._unsorted: set[str] = set()
+        self._met: dict[str, None] = {}
         self._end: datetime | None = None
         self._makers: dict[str, Callable[[Window], Iterator[Row]]] = {
             "customers": self._customers,
@@ -254,6 +255,15 @@ class ZohoBooksConnector:
         rows = self._keys(entity, whole)
         yield from batches(rows, self.describe(entity), origin=f"zoho_books/{entity}")
 
+    def notes(self, entity: str) -> tuple[str, ...]:
+        """Which of the behaviours that are reported of Zoho Books this organization has shown so far."""
+        return tuple(self._met)
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._met:
+            self._met[sentence] = None
+            log.info("source %s: %s", self.source.name, sentence)
+
     # --- lists ---
 
     def _call(self, path: str, **params: str) -> Answer:
@@ -274,7 +284,7 @@ class ZohoBooksConnector:
         except PermanentError as error:
             if not order or of.path in self._unsorted:
                 raise
-            log.warning("source %s: %s takes no order (%s)", self.source.name, of.path, error.cause)
+            self._note(f"{of.path} takes no order ({error.cause})")
             self._unsorted.add(of.path)
             answer = self._call(of.path, **paging)
         rows = answer.data.get(of.plural)
@@ -338,16 +348,15 @@ class ZohoBooksConnector:
             follows = newest is None or not known or known[0] <= newest
             is_named = pages.sorted_by in {None, "last_modified_time"} and of.path not in self._unsorted
             if not (is_named and falls and follows and len(known) == len(moments)):
-                log.warning(
-                    "source %s: %s is not sorted by time of change (it says: %s); all of it is read",
-                    self.source.name, of.path, pages.sorted_by,
-                )  # fmt: skip
+                self._note(
+                    f"{of.path} is not sorted by time of change (it says: {pages.sorted_by}): all is read"
+                )
                 return self._all(of)
             found += [_slim(of, row) for row in page]
             newest = known[-1] if known else newest
             if newest is not None and newest < start:
                 break
-        log.info("source %s: %s is sorted by time of change", self.source.name, of.path)
+        self._note(f"{of.path} is sorted by time of change")
         return found
 
     def _moment(self, row: Row, field: str = "last_modified_time") -> datetime | None:
@@ -530,7 +539,9 @@ class ZohoBooksConnector:
             if _status(row.get("payment_status")) != "posted":
                 continue
             for applied in detail.get("invoices") or ():
-                key = applied.get("invoice_payment_id") or f"{row['payment_id']}-{applied['invoice_id']}"
+                key = applied.get("invoice_payment_id")
+                self._note_ids("payments", has_ids=key is not None)
+                key = key or f"{row['payment_id']}-{applied['invoice_id']}"
                 yield {
                     "application_id": f"payment-{key}",
                     "credit_type": "receipt",
@@ -548,9 +559,9 @@ class ZohoBooksConnector:
         pairs = self._details(CREDIT_NOTES, posted, part="invoices", field="invoices_credited", window=window)
         for row, applied_rows in pairs:
             for applied in applied_rows:
-                key = (
-                    applied.get("creditnote_invoice_id") or f"{row['creditnote_id']}-{applied['invoice_id']}"
-                )
+                key = applied.get("creditnote_invoice_id")
+                self._note_ids("credit notes", has_ids=key is not None)
+                key = key or f"{row['creditnote_id']}-{applied['invoice_id']}"
                 yield {
                     "application_id": f"creditnote-{key}",
                     "credit_type": "credit_memo",
@@ -560,6 +571,10 @@ class ZohoBooksConnector:
                     "applied_on": applied.get("date") or row["date"],
                     "updated_at": row.get("last_modified_time"),
                 }
+
+    def _note_ids(self, of: str, *, has_ids: bool) -> None:
+        made = "ids of their own" if has_ids else "no ids: document and invoice make the key"
+        self._note(f"applications of {of} have {made}")
 
     def _adjustments(self, window: Window) -> Iterator[Row]:
         yield from self._written_off(self._changed("adjustments", INVOICES, window))
@@ -605,7 +620,7 @@ class ZohoBooksConnector:
             comments = self._call(f"invoices/{key}/comments").data.get("comments") or []
         except (GoneError, PermanentError):
             comments = []
-            log.warning("source %s: the history of invoice %s cannot be read", self.source.name, key)
+            self._note("histories cannot be read: a write-off has the day of the change that brought it")
         days = [
             str(comment["date"])[:10]
             for comment in comments

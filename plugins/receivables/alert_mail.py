@@ -152,7 +152,8 @@ class Phrases:
         """What readers see now."""
         shown = incident.shown_day
         if incident.kind == "rolled_back":
-            return self("sent_back", shown=shown, left=incident.day)
+            left, now = incident.versions
+            return self("sent_back", shown=now, left=left)
         if incident.kind == "accepted":
             return self("accepted_now", day=incident.day)
         if incident.kind == "recovered" or incident.is_published is None:
@@ -171,6 +172,10 @@ class Phrases:
 
     def next_step(self, incident: Incident) -> str:
         """What to do."""
+        if incident.kind == "rolled_back":
+            return self("next_rolled_back")
+        if incident.kind in {"late_landed", "late_published"}:
+            return self("next_late")
         if incident.kind != "check_failed" or not incident.failed_checks:
             return incident.next_step
         owners = (
@@ -242,20 +247,9 @@ class Phrases:
         return self("more_checks", count=len(incident.failed_checks) - SHOWN_CHECKS)
 
     def _translated(self, check: FailedCheck | MendedCheck, part: str) -> str:
-        for name in (check.name, check.check):
-            if name in self._translations:
-                return self._translations[name].get(part, "")
-        for pattern, texts in self._translations.items():
-            if "." in pattern:
-                if fnmatchcase(check.name, pattern):
-                    return texts.get(part, "")
-                continue
-            before, star, after = pattern.partition("*")
-            is_fit = check.check.startswith(before) and check.check.endswith(after)
-            if star and is_fit and len(check.check) > len(before) + len(after):
-                column = check.check[len(before) : len(check.check) - len(after)]
-                return texts.get(part, "").replace("{1}", column)
-        return ""
+        """The first line that fits counts."""
+        fitting = (texts for key, texts in self._translations.items() if fnmatchcase(check.name, key))
+        return next(fitting, {}).get(part, "")
 
     def _what(self, incident: Incident) -> str:
         return self("what_source", source=incident.source) if incident.source else self("what_marts")

@@ -490,8 +490,7 @@ def _translations(settings: Settings, language: str) -> Translations:
     if not path.exists():
         return {}
     try:
-        said = read_yaml(path).data.items()
-        return {str(name): texts if isinstance(texts, dict) else {"says": str(texts)} for name, texts in said}
+        return {str(name): texts for name, texts in read_yaml(path).data.items() if isinstance(texts, dict)}
     except ConfigError as error:
         logger.error("%s", error)
         return {}

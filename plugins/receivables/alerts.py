@@ -20,6 +20,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
 from typing import Literal, Protocol
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -138,6 +139,7 @@ class Incident(BaseModel):
     by: str = ""
     reason: str = ""
     due: str = ""
+    versions: tuple[str, str] = ("", "")
     failing_since: date | None = None
     days_failing: int = 1
     is_published: bool | None = None
@@ -372,7 +374,7 @@ def incident_of_acceptance(
             suite=each.suite,
             check=each.check,
             severity="critical",
-            sentence=each.name,
+            sentence=each.check.replace("_", " "),
             observed=each.observed or "–",
             expected="–",
             accepted_by=each.accepted_by,
@@ -407,7 +409,7 @@ def incident_of_rollback(settings: Settings, entry: Rollback) -> Incident:
             by=entry.by,
             shown_day=shown,
             reason=entry.reason,
-            next_step="Mend the cause and run the day again.",
+            versions=(entry.from_version, entry.to_version),
             runbook=runbook(settings, "publish_receivables"),
         )
     )
@@ -427,8 +429,6 @@ def incident_of_delay(
             due=due,
             is_published=False,
             shown_day=_shown_day(settings),
-            next_step="receivables status shows the last runs and what stopped them; the failed task's log"
-            " says why.",
             runbook=runbook(settings, f"watch_{what}"),
         )
     )
@@ -499,12 +499,16 @@ def open_incidents(settings: Settings) -> list[Incident]:
 
 
 def docs_link(settings: Settings, path: Path | None) -> str:
-    """Where a reader of a mail finds a page of Data Docs: in Airflow if its address is known, else a file."""
+    """Where a reader of a mail finds a page of Data Docs: in Airflow if others can reach it, else a file.
+
+    An Airflow that listens on this machine only is one for a demo, and stopped when the mail is read.
+    """
     if path is None:
         return ""
     base = os.environ.get("RECEIVABLES_DOCS_URL") or os.environ.get("AIRFLOW__API__BASE_URL", "")
     page, docs = path.resolve(), settings.data_docs.resolve()
-    if base and page.is_relative_to(docs):
+    is_reachable = bool(base) and urlsplit(base).hostname not in {"127.0.0.1", "localhost", "::1"}
+    if is_reachable and page.is_relative_to(docs):
         return f"{base.rstrip('/')}/receivables/checks/{page.relative_to(docs).as_posix()}"
     return page.as_uri()
 

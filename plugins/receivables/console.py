@@ -115,6 +115,8 @@ def cell(value: Any) -> str:
         return f"{value:,.2f}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return escape(", ".join(map(str, value)))
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="seconds")
     return escape(str(value))

@@ -67,6 +67,8 @@ def publish_held_back(
         )
     publication = pipeline.publish_version(settings, day, run)
     if accepted:
+        said = f"{', '.join(accepted)} failed and was let pass by {by}"
+        runs.record_step(settings, run, day, "check_marts", "done", said)
         found = [acceptance for acceptance in publication.accepted if acceptance.name in accepted]
         record_incident(settings, incident_of_acceptance(settings, day, run, found))
         send_by_hand(settings)

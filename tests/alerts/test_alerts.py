@@ -42,7 +42,10 @@ class Down:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return replace(Settings.load(), root=PACKAGE_DIR.parent.parent, home=tmp_path)
+    root = PACKAGE_DIR.parent.parent
+    config = tmp_path / "receivables.yml"
+    config.write_bytes((root / "receivables.yml").read_bytes())
+    return replace(Settings.load(), root=root, home=tmp_path, config_file=config)
 
 
 @pytest.fixture(autouse=True)
@@ -377,6 +380,8 @@ def test_data_docs_are_linked_in_airflow_where_its_address_is_known(
     page = settings.data_docs / "validations" / "x.html"
     monkeypatch.delenv("AIRFLOW__API__BASE_URL", raising=False)
     assert alerts.docs_link(settings, page) == page.resolve().as_uri()
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:8080")
+    assert alerts.docs_link(settings, page) == page.resolve().as_uri()
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/")
     assert (
         alerts.docs_link(settings, page)
@@ -404,16 +409,31 @@ def test_an_accepted_check_stops_nothing_and_says_who_let_it_pass(settings: Sett
     assert "can be published" in found.consequence
 
 
-def test_a_rule_about_any_column_is_translated_with_its_column() -> None:
+def test_the_first_translation_that_fits_counts() -> None:
     translations = {
-        "*_is_not_negative": {"says": "{1} 不为负数。"},
-        "amount_is_not_negative": {"says": "金额"},
+        "raw.*.invoices.amount_is_not_negative": {"says": "发票金额不为负。"},
+        "raw.*_is_not_negative": {"says": "金额不为负。"},
     }
 
-    def said(check: str) -> str:
-        failed = incident(failed_checks=(failed_check(check=check),))
+    def said(suite: str) -> str:
+        failed = incident(failed_checks=(failed_check(suite=suite, check="amount_is_not_negative"),))
         return render([failed], "zh", translations=translations).text
 
-    assert "open_amount 不为负数。" in said("open_amount_is_not_negative")
-    assert "金额 (" in said("amount_is_not_negative"), "a line of its own comes first"
-    assert "No instalment is open with less than nothing." in said("_is_not_negative")
+    assert "发票金额不为负。" in said("raw.erp.invoices")
+    assert "] 金额不为负。" in said("raw.erp.receipts")
+    assert "No instalment is open with less than nothing." in said("marts.x")
+
+
+def test_a_chinese_mail_about_a_rule_of_the_book_is_chinese(settings: Settings) -> None:
+    settings.config_file.write_text(
+        f"{(PACKAGE_DIR.parent.parent / 'receivables.yml').read_text(encoding='utf-8')}\n"
+        "alerts: {recipients: [{address: wang@example.com, language: zh}]}\n",
+        encoding="utf-8",
+    )
+    record_incident(settings, incident())
+    recorder = Recorder()
+    send_alerts(settings, recorder)
+    [mail] = recorder.mails
+    assert "没有分期的未清金额低于零。" in mail.text
+    assert "付款被计算了两次" in mail.html
+    assert "A payment was counted twice." not in mail.html

@@ -94,7 +94,9 @@ def test_an_accepted_check_lets_its_run_pass_and_the_record_is_published(install
         ).fetchall()
     assert rows == [("r1", "marts.ar_dso", "dso_is_believable", "7 rows", "Wang Li", "a credit run in March")]
     assert held_back(installation) == []
-    assert [row["accepted_by"] for row in runs.status(installation)["acceptances"]] == ["Wang Li"]
+    state = runs.status(installation)
+    assert [row["accepted_by"] for row in state["acceptances"]] == ["Wang Li"]
+    assert [run["status"] for run in state["runs"]] == ["done"]
 
 
 def test_another_critical_check_still_holds_the_version_back(installation: Settings) -> None:

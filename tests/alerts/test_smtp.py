@@ -264,3 +264,34 @@ def test_without_a_connection_a_run_without_airflow_writes_to_the_outbox(
     record_incident(settings, incident())
     assert send_by_hand(settings) == 1
     assert len(list(settings.outbox.glob("*.eml"))) == 1
+
+
+def test_each_recipient_gets_a_mail_of_their_own_in_their_language(
+    settings: Settings,
+    serve: Callable[..., int],
+    connect: Callable[..., None],
+    mailbox: Mailbox,
+    tmp_path: Path,
+) -> None:
+    connect(serve())
+    config = tmp_path / "receivables.yml"
+    recipients = "[{address: ar@example.com}, {address: 王丽 <wang@example.com>, language: zh}]"
+    ours = settings.config_file.read_text(encoding="utf-8")
+    config.write_text(f"{ours}\nalerts: {{recipients: {recipients}}}\n", encoding="utf-8")
+    settings = replace(settings, config_file=config)
+    record_incident(settings, incident())
+    assert send_by_hand(settings) == 2
+
+    read = [
+        email.message_from_bytes(envelope.content, policy=email.policy.default)
+        for envelope in mailbox.envelopes
+    ]
+    assert [envelope.rcpt_tos for envelope in mailbox.envelopes] == [["ar@example.com"], ["wang@example.com"]]
+    assert [message["Subject"] for message in read] == [
+        "[Receivables] critical: Checks on the marts of 2024-03-29: 1 critical failure",
+        "[应收账款] 严重：2024-03-29 数据集市的检查：1 项严重失败",
+    ]
+    assert read[1]["To"].addresses[0].display_name == "王丽"
+    assert "没有分期的未清金额低于零。" in read[1].get_body(("plain",)).get_content()
+    assert 'lang="zh"' in read[1].get_body(("html",)).get_content()
+    assert read[0]["Message-ID"] != read[1]["Message-ID"]

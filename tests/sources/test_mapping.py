@@ -16,6 +16,7 @@ from receivables.entities import ENTITIES
 from receivables.settings import Settings
 from receivables.sources.base import SourceBatch
 from receivables.sources.mapping import EntityMapping, MappedBatch
+from receivables.sources.plain import PlainMapping
 from tests.sources.setup import write_source
 
 GOOD = {"invoice_id": "1", "customer_id": "C1", "invoice_date": "2026-01-05", "amount": "10.00"}
@@ -257,6 +258,22 @@ def test_an_empty_required_value_is_refused(home: Settings) -> None:
     assert reason(home, {"customer_id": "  "}) == "customer_id: is empty"
     said = reason(home, {"Total": ""}, columns="amount: Total")
     assert said == "amount (Total): is empty"
+
+
+def test_a_source_may_require_what_the_entity_can_do_without(home: Settings) -> None:
+    columns = "due_date: {from: Due, required: true}"
+    assert reason(home, {"Due": ""}, columns=columns) == "due_date (Due): is empty"
+    assert (
+        str(map_rows(home, [{**GOOD, "Due": "2026-02-04"}], columns=columns).good["due_date"][0])
+        == "2026-02-04"
+    )
+    case = write_source(
+        home, f"kind: files\nentities:\n  invoices:\n    path: x\n    columns: {{{columns}}}\n"
+    )
+    quick = PlainMapping(case.source, ENTITIES["invoices"], minor_units=ISO_4217)
+    table = pa.table({name: [text] for name, text in {**GOOD, "Due": ""}.items()})
+    mapped = quick.map(SourceBatch(table, "x.csv", range(2, 3)))
+    assert (mapped.good.num_rows, mapped.refused["reason"].to_pylist()) == (0, ["due_date (Due): is empty"])
 
 
 def test_all_that_is_wrong_with_a_row_is_said_at_once(home: Settings) -> None:

@@ -111,6 +111,14 @@ def _models(settings: Settings) -> Iterator[Finding]:
     yield Finding("dbt project", "ok", f"parses; {ensure_manifest(settings)}")
 
 
+def _rule_book(settings: Settings) -> Iterator[Finding]:
+    from receivables.checks import count_rules
+
+    own = len(list((settings.root / "expectations" / "custom").glob("*.y*ml")))
+    rules = count_rules(settings)
+    yield Finding("rule book", "ok", f"{rules} rules, {own} files of your own in expectations/custom")
+
+
 def _warehouse(settings: Settings) -> Iterator[Finding]:
     from receivables.warehouse import reading
 
@@ -195,6 +203,7 @@ _LOOKS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "settings": _config,
     "sources": _sources,
     "dbt project": _models,
+    "rule book": _rule_book,
     "warehouse": _warehouse,
     "published version": _published,
     "alert mail": _alerts,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from receivables.checks import CheckResult, data_docs, runner
 from receivables.checks.suites import CanonicalScope, MartsScope, RawScope, Suite
 from receivables.errors import ConfigError
-from receivables.settings import PACKAGE_DIR
+from receivables.settings import PACKAGE_DIR, Settings
 from receivables.warehouse import reading
 from tests.checks import marts_fixture
 
@@ -231,3 +232,16 @@ def test_every_threshold_says_what_it_is_for(folder: Path) -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     for name in limits:
         assert f'"{name}"' in code, f"no rule reads {name}"
+
+
+def test_the_doctor_finds_a_source_that_is_not_there(folder: Path, home: Settings) -> None:
+    settings = replace(home, root=folder.parent)
+    (home.sources_dir / "erp.yml").write_text("kind: files\nentities: {invoices: {path: x.csv}}\n")
+    before = runner.count_rules(settings)
+    assert before > 300
+    path = write(folder, 'tune:\n  - {check: "raw.epr.loads.*", severity: info}\n')
+    with pytest.raises(ConfigError, match=re.escape(f"{path}:2")) as wrong:
+        runner.count_rules(settings)
+    assert "did you mean 'erp'" in str(wrong.value)
+    write(folder, OWN_RULE)
+    assert runner.count_rules(settings) == before + 1

@@ -13,7 +13,15 @@ from types import ModuleType
 from receivables.checks.report import CheckReport, CheckResult, record_results, write_results
 from receivables.settings import Settings
 
-__all__ = ["CheckReport", "CheckResult", "check_marts", "check_raw", "record_results", "write_results"]
+__all__ = [
+    "CheckReport",
+    "CheckResult",
+    "check_marts",
+    "check_raw",
+    "count_rules",
+    "record_results",
+    "write_results",
+]
 
 
 def check_raw(settings: Settings, source: str, day: date, run: str) -> CheckReport:
@@ -35,6 +43,15 @@ def check_marts(settings: Settings, database: Path, day: date, run: str) -> Chec
         ConfigError: a file of `expectations/` cannot be loaded.
     """
     return _runner().check_marts(settings, database, day, run)
+
+
+def count_rules(settings: Settings) -> int:
+    """The number of rules of the installation, with the company's own.
+
+    Raises:
+        ConfigError: a file of `expectations/` is wrong; it names the file, the line and the fix.
+    """
+    return int(_runner().count_rules(settings))
 
 
 def _runner() -> ModuleType:

@@ -155,6 +155,25 @@ class Custom:
     limits: Mapping[str, Decimal]
     files: tuple[tuple[YamlFile, CustomFile], ...] = ()
 
+    def check_sources(self, sources: Sequence[str]) -> None:
+        """Check that what is said about one source is about one that is there.
+
+        Raises:
+            ConfigError: naming the line, and the sources that there are.
+        """
+        for source, file in self.files:
+            named = [(("tune", number, "check"), tuning.check) for number, tuning in enumerate(file.tune)]
+            named += [(("rules", number, "suite"), custom.suite) for number, custom in enumerate(file.rules)]
+            for loc, pattern in named:
+                stage, _, rest = pattern.partition(".")
+                name = rest.partition(".")[0]
+                if stage == "raw" and not any(fnmatch.fnmatchcase(known, name) for known in sources):
+                    raise ConfigError(
+                        f"{source.path}:{source.line_of(loc)}",
+                        cause=f"there is no source '{name}'{did_you_mean(name, sources)}",
+                        next_step=f"name one of {', '.join(sources)}, or * for all",
+                    )
+
     def apply(self, suites: Sequence[Suite], *, stages: Iterable[str], known: Iterable[str]) -> list[Suite]:
         """The suites with the company's changes and rules.
 

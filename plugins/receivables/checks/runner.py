@@ -56,6 +56,9 @@ from receivables.warehouse import reading
 
 logger = logging.getLogger(__name__)
 
+# Any day, where rules are only counted.
+FIRST_DAY = date(2000, 1, 1)
+
 # They judge rows; the others judge the table as a whole.
 ROW_BY_ROW = (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation, ExpectNoRows)
 
@@ -269,6 +272,27 @@ def load_suites(folder: Path, stage: Stage, scope: Scope) -> list[Suite]:
     known = {f"{suite.name}.{entry.name}" for suite in (*every, *suites) for entry in suite.rules}
     stages = [f"raw.{scope.source}"] if isinstance(scope, RawScope) else [stage]
     return custom.apply(suites, stages=stages, known=known)
+
+
+def count_rules(settings: Settings) -> int:
+    """The number of rules when every source brings everything; reads `custom/` as the checks do.
+
+    Raises:
+        ConfigError: a file of `expectations/` is wrong, or of `custom/` names a source that is not there.
+    """
+    folder = _folder(settings)
+    sources = list(load_sources(settings))
+    load_custom(folder).check_sources(sources)
+    scopes: list[tuple[Stage, Scope]] = [
+        ("canonical", CanonicalScope(day=FIRST_DAY, run="")),
+        ("marts", MartsScope(day=FIRST_DAY, run="")),
+    ]
+    scopes += [("raw", RawScope(day=FIRST_DAY, run="", source=source)) for source in sources]
+    return sum(
+        len(suite.rules)
+        for stage, scope in scopes
+        for suite in load_suites(folder, stage, _with_every_entity(scope))
+    )
 
 
 def _with_every_entity(scope: Scope) -> Scope:

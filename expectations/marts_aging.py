@@ -104,8 +104,8 @@ def _history() -> Suite:
                         coalesce(snapshots.open_amount, 0) as customers_amount,
                         daily.open_amount as company_amount
                     from marts.ar_aging_daily as daily
-                    inner join (select distinct as_of_date from {batch}) as days
-                        on daily.as_of_date = days.as_of_date
+                    inner join (select distinct as_of_date, company_id from {batch}) as days
+                        on daily.as_of_date = days.as_of_date and daily.company_id = days.company_id
                     left join (
                         select as_of_date, company_id, currency_code, aging_bucket,
                             sum(open_amount) as open_amount, sum(item_count) as item_count

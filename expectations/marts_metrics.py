@@ -42,17 +42,21 @@ def _common(table: str, scope: MartsScope) -> tuple[Rule, ...]:
         rule(
             "no_month_is_missing",
             no_rows(f"""
-                select company_id, count(*) as months, min(month_end_date) as first_month,
-                    max(month_end_date) as last_month
-                from {{batch}}
-                where scope_type in ('company', 'group')
-                group by company_id
-                having max(month_end_date)
-                        <> (date_trunc('month', date '{scope.day}' + 1) - interval 1 day)::date
-                    or count(*) <> date_diff('month', min(month_end_date), max(month_end_date)) + 1
+                select periods.company_id, periods.month_end_date
+                from {scope.periods} as periods
+                inner join (
+                    select company_id, min(month_end_date) as first_month,
+                        list(distinct month_end_date) as months
+                    from {{batch}}
+                    where scope_type in ('company', 'group')
+                    group by company_id
+                ) as reported
+                    on periods.company_id = reported.company_id
+                    and periods.month_end_date >= reported.first_month
+                where not list_contains(reported.months, periods.month_end_date)
             """),
-            says="Every month from the first to the last complete one is there, for each company and the"
-            " group.",
+            says="Every month from the first to the last complete one is there, for each company in its own"
+            " calendar and for the group.",
             severity="critical",
             note="Comparisons with last month or last year use the wrong month.",
             owner=MODELS,
@@ -135,7 +139,7 @@ def _dso(scope: MartsScope) -> tuple[Rule, ...]:
                 from {{batch}}
                 where dso_signed is not null and net_sales_amount > 0
                     and abs(
-                        dso_signed - ar_amount::double / net_sales_amount::double * day(month_end_date)
+                        dso_signed - ar_amount::double / net_sales_amount::double * days_in_month
                     ) > {ROUNDING} * greatest(1, abs(dso_signed))
             """),
             says="DSO is receivables by sales times the days of the month.",

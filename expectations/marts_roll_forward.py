@@ -40,10 +40,12 @@ def _roll_forward(scope: MartsScope) -> Suite:
                 "every_month_closes_to_zero",
                 no_rows("""
                     select month_end_date, company_id, currency_code, opening_amount, closing_amount,
-                        difference_amount
-                    from {batch} where difference_amount is distinct from 0
+                        difference_amount, company_difference_amount
+                    from {batch}
+                    where difference_amount is distinct from 0
+                        or (company_difference_amount is distinct from 0 and not is_conversion_incomplete)
                 """),
-                says="Opening plus the flows of the month is closing, to 0.00.",
+                says="Opening plus the flows of the month is closing, to 0.00, in both currencies.",
                 severity="critical",
                 note="Receivables changed without a document; the month cannot be explained to an auditor.",
                 owner=OWNER,
@@ -88,14 +90,20 @@ def _roll_forward(scope: MartsScope) -> Suite:
             rule(
                 "no_month_is_missing",
                 no_rows(f"""
-                    select company_id, currency_code, count(*) as months, min(month_end_date) as first_month,
-                        max(month_end_date) as last_month
-                    from {{batch}}
-                    group by company_id, currency_code
-                    having max(month_end_date) <> {_last_month_end(scope)}
-                        or count(*) <> date_diff('month', min(month_end_date), max(month_end_date)) + 1
+                    select reported.company_id, reported.currency_code, periods.month_end_date
+                    from {scope.periods} as periods
+                    inner join (
+                        select company_id, currency_code, min(month_end_date) as first_month,
+                            list(distinct month_end_date) as months
+                        from {{batch}}
+                        group by company_id, currency_code
+                    ) as reported
+                        on periods.company_id = reported.company_id
+                        and periods.month_end_date >= reported.first_month
+                    where not list_contains(reported.months, periods.month_end_date)
                 """),
-                says="Every month from the first to the last complete one is there.",
+                says="Every month from the first to the last complete one is there, in the company's own"
+                " calendar.",
                 severity="critical",
                 note="Flows of the missing month are in no report.",
                 owner=MODELS,
@@ -160,8 +168,15 @@ def _reconciliation(scope: MartsScope) -> Suite:
                     select as_of_date, company_id, currency_code, status, items_amount, gl_amount,
                         difference_amount
                     from {batch}
-                    where (status = 'reconciled' and difference_amount is distinct from 0)
-                        or (status = 'different' and difference_amount = 0)
+                    where (status = 'reconciled' and difference_amount is null)
+                        -- The tolerance lies between what is reconciled and what is different.
+                        or (
+                            status = 'different'
+                            and abs(difference_amount) <= coalesce(
+                                (select max(abs(difference_amount)) from {batch} where status = 'reconciled'),
+                                0
+                            )
+                        )
                         or (status = 'no_gl_balance' and gl_amount is not null)
                         or difference_amount is distinct from gl_amount - items_amount
                 """),
@@ -210,8 +225,3 @@ def _reconciliation(scope: MartsScope) -> Suite:
             ),
         ),
     )
-
-
-def _last_month_end(scope: MartsScope) -> str:
-    """SQL: the end of the last month that is over on the day."""
-    return f"(date_trunc('month', date '{scope.day}' + 1) - interval 1 day)::date"

@@ -5,6 +5,7 @@
 -- known_at: only what was known by the end of that day; null = everything known now.
 -- view_name: 'known' (an application counts from the day it was recorded) or 'restated' (from the later of the two document dates).
 -- aging_day: count the age to another day than the balance day; null = the balance day.
+-- `amount_type` stands for the type of every amount of the tables; the publication writes it in.
 create or replace macro marts.open_items_as_of(
     as_of, known_at := null, view_name := 'known', basis := 'due_date', aging_day := null
 ) as table
@@ -51,7 +52,7 @@ create or replace macro marts.open_items_as_of(
         union all
         select
             open_item_id,
-            sum(amount) as open_amount
+            cast(sum(amount) as amount_type) as open_amount
         from then_entries
         group by open_item_id
         having sum(amount) <> 0
@@ -108,18 +109,19 @@ create or replace macro marts.open_items_as_of(
         aged.currency_code,
         aged.company_currency_code,
         aged.open_amount,
-        case aged.company_minor_unit
-            when 0 then cast(cast(aged.open_amount * aged.booking_rate as decimal(18, 0)) as decimal(18, 3))
+        cast(case aged.company_minor_unit
+            when 0 then cast(aged.open_amount * aged.booking_rate as decimal(18, 0))
             when 3 then cast(aged.open_amount * aged.booking_rate as decimal(18, 3))
-            else cast(cast(aged.open_amount * aged.booking_rate as decimal(18, 2)) as decimal(18, 3))
-        end as company_amount,
-        case
-            when aged.currency_code = policy.reporting_currency then cast(aged.open_amount as decimal(18, 3))
-            when policy.reporting_minor_unit = 0
-                then cast(cast(aged.open_amount * closing.rate as decimal(18, 0)) as decimal(18, 3))
+            when 4 then cast(aged.open_amount * aged.booking_rate as decimal(18, 4))
+            else cast(aged.open_amount * aged.booking_rate as decimal(18, 2))
+        end as amount_type) as company_amount,
+        cast(case
+            when aged.currency_code = policy.reporting_currency then aged.open_amount
+            when policy.reporting_minor_unit = 0 then cast(aged.open_amount * closing.rate as decimal(18, 0))
             when policy.reporting_minor_unit = 3 then cast(aged.open_amount * closing.rate as decimal(18, 3))
-            else cast(cast(aged.open_amount * closing.rate as decimal(18, 2)) as decimal(18, 3))
-        end as group_amount,
+            when policy.reporting_minor_unit = 4 then cast(aged.open_amount * closing.rate as decimal(18, 4))
+            else cast(aged.open_amount * closing.rate as decimal(18, 2))
+        end as amount_type) as group_amount,
         aged.document_date,
         aged.posting_date,
         aged.due_date,
@@ -146,11 +148,11 @@ create or replace macro marts.aging_as_of(
         customer_id,
         currency_code,
         aging_bucket,
-        sum(open_amount) as open_amount,
-        case when count(company_amount) = count(*) then sum(company_amount) end as company_amount,
-        case when count(group_amount) = count(*) then sum(group_amount) end as group_amount,
-        sum(case when is_credit then 0 else open_amount end) as debit_amount,
-        sum(case when is_credit then open_amount else 0 end) as credit_amount,
+        cast(sum(open_amount) as amount_type) as open_amount,
+        cast(case when count(company_amount) = count(*) then sum(company_amount) end as amount_type) as company_amount,
+        cast(case when count(group_amount) = count(*) then sum(group_amount) end as amount_type) as group_amount,
+        cast(sum(case when is_credit then 0 else open_amount end) as amount_type) as debit_amount,
+        cast(sum(case when is_credit then open_amount else 0 end) as amount_type) as credit_amount,
         count(*) as item_count
     from
         marts.open_items_as_of(

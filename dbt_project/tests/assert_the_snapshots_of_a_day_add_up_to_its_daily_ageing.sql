@@ -20,7 +20,10 @@ snapshots as (
 
 snapshot_days as (
 
-    select distinct as_of_date from snapshots
+    select distinct
+        as_of_date,
+        company_id
+    from snapshots
 
 ),
 
@@ -30,6 +33,7 @@ daily as (
     from {{ ref('ar_aging_daily') }} as aging_daily
     inner join snapshot_days
         on aging_daily.as_of_date = snapshot_days.as_of_date
+        and aging_daily.company_id = snapshot_days.company_id
 
 )
 

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -178,7 +178,7 @@ def build_candidate(settings: Settings, day: date, run: str, *, progress: Progre
                     _copy_table(connection, table, source=source, hidden=hidden.get(table, frozenset()))
                     if progress:
                         progress(table, position * len(tables) + number + 1, 2 * len(tables))
-                _add_functions(connection, functions)
+                add_functions(connection, functions)
             crash_point(f"publish.copied.{position}")
     log.info("candidate of %s (run %s): %d tables", day, run, len(tables))
     return folder / PUBLIC
@@ -573,10 +573,20 @@ def _copy_table(
             connection.execute(f'comment on column {schema}."{name}"."{column}" is \'{text}\'')
 
 
-def _add_functions(connection: duckdb.DuckDBPyConnection, files: list[Path]) -> None:
+def add_functions(connection: duckdb.DuckDBPyConnection, files: Iterable[Path]) -> None:
+    """Create the functions of the published database; their amounts have the type of the ledger's.
+
+    Raises:
+        PermanentError: a function cannot be created; the message names its file.
+    """
+    found = connection.execute(
+        "select data_type from duckdb_columns() where database_name = current_database()"
+        " and schema_name = 'marts' and table_name = 'fct_ledger_entries' and column_name = 'amount'"
+    ).fetchone()
+    amount_type = found[0] if found else "decimal(18, 2)"
     for file in files:
         try:
-            connection.execute(file.read_text(encoding="utf-8"))
+            connection.execute(re.sub(r"\bas amount_type\b", f"as {amount_type}", file.read_text("utf-8")))
         except duckdb.Error as error:
             raise PermanentError(
                 f"function {file.name}",

@@ -134,6 +134,9 @@ select as_of_date, company_id, customer_id as ultimate_parent_customer_id, curre
     open_amount
 from marts.ar_aging_snapshots;
 
+create table marts.dim_fiscal_dates as
+select 'A' as company_id, as_of_date::date as date_day, last_day(as_of_date) as period_end_date from days;
+
 create table marts.ar_aging_daily as
 select days.as_of_date, 'A' as company_id, books.currency_code, buckets.aging_bucket,
     coalesce(sum(aged.open_amount), 0)::decimal(18,2) as open_amount,
@@ -164,7 +167,8 @@ select month_end_date, 'A' as company_id, currency_code, opening_amount::decimal
     closing_amount::decimal(18,2) as closing_amount,
     (closing_amount - opening_amount - invoices_amount + credit_memos_amount + receipts_amount -
     transfers_amount)
-        ::decimal(18,2) as difference_amount
+        ::decimal(18,2) as difference_amount,
+    0::decimal(18,2) as company_difference_amount, false as is_conversion_incomplete
 from (
     select closings.*,
         lag(closing_amount, 1, 0) over (partition by closings.currency_code order by month_end_date)
@@ -238,6 +242,7 @@ select month_end_date, company_id, scope_type, scope_id,
     case when signed is not null then greatest(signed, 0) end as dso, signed as dso_signed,
     best as best_possible_dso, signed - best as average_days_delinquent, ar::decimal(18,2) as ar_amount,
     not_due::decimal(18,2) as not_due_amount, net_sales::decimal(18,2) as net_sales_amount,
+    day(month_end_date)::integer as days_in_month,
     case
         when net_sales <= 0 then 'no_sales_in_period'
         when ar < 0 then 'credit_balance'

@@ -70,6 +70,12 @@ def test_a_company_in_order_passes_every_rule(database: Path) -> None:
     assert check(database) == {}
 
 
+def test_a_difference_within_the_tolerance_counts_as_reconciled(database: Path) -> None:
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(GL.format("gl_amount = gl_amount + 0.05, difference_amount = 0.05"))
+    assert check(database, only="ar_reconciliation.the_status_is_what_the_amounts_say") == {}
+
+
 def test_nothing_published_yet_is_no_reason_to_fail(database: Path) -> None:
     assert check(database, previous={}) == {}
 
@@ -173,6 +179,7 @@ def faults() -> Iterator[tuple[str, str]]:
     roll = "ar_roll_forward."
     yield roll + "a_month_appears_once", twice("ar_roll_forward")
     yield roll + "every_month_closes_to_zero", ROLL.format("difference_amount = 0.01")
+    yield roll + "every_month_closes_to_zero", ROLL.format("company_difference_amount = 0.01")
     yield roll + "the_difference_is_what_the_columns_say", ROLL.format("write_offs_amount = 0.01")
     yield roll + "a_month_opens_as_the_last_one_closed", ROLL.format("opening_amount = opening_amount - 0.01")
     yield (

@@ -11,9 +11,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from tests.close.harness import Answers, Question, own_id
+from tests.close.harness import SNAPSHOT_DAYS, Answers, Question, own_id
 from tests.golden.answers import Answer
 from tests.oracle.book import Book, Row, minor_unit, to_decimal
+from tests.oracle.calendars import MONTHS
 from tests.oracle.ledger import Cell, Item, View
 from tests.oracle.metrics import (
     Metrics,
@@ -22,8 +23,8 @@ from tests.oracle.metrics import (
     ar_dso,
     ar_payment_behaviour,
     ar_turnover,
+    company_roll_forward,
     group_terms,
-    month_end,
     roll_forward,
 )
 
@@ -206,7 +207,8 @@ class Comparison:
         self._compare("ar_open_items", expected, given)
 
     def _compare_snapshots(self, day: date) -> None:
-        is_kept = day == month_end(day) or (self.book.run_day - day).days < 40
+        ends = {calendar.containing(day).last for calendar in (MONTHS, self.book.config.calendar)}
+        is_kept = day in ends or (self.book.run_day - day).days < SNAPSHOT_DAYS
         cells: dict[tuple[str, str, str], Cell] = defaultdict(Cell)
         for item in self.metrics.items(day) if is_kept else ():
             bucket = self.book.config.bucket(item.days_past_due(day))
@@ -258,24 +260,56 @@ class Comparison:
         )
         currencies = {document.currency for document in self.metrics.view.documents.values()}
         expected, given = {}, {}
-        for day in self.metrics.reported_months():
+        for period in self.metrics.reported_periods():
             for currency in currencies:
-                sums = roll_forward(self.metrics, self.company_id, currency, day)
+                sums = roll_forward(self.metrics, self.company_id, currency, period)
                 for column in columns:
                     if sums.get(column):
-                        expected[(day, currency, column)] = self._amount(sums[column], currency)
+                        expected[(period.last, currency, column)] = self._amount(sums[column], currency)
         for row in self._rows("ar_roll_forward"):
             for column in (*columns, "exchange_amount", "transfers_amount", "difference_amount"):
                 if row.get(column):
                     given[(row["month_end_date"], row["currency_code"], column)] = row[column].normalize()
         self._compare("ar_roll_forward", expected, given)
+        self._compare_company_roll_forward(currencies)
+
+    def _compare_company_roll_forward(self, currencies: Iterable[str]) -> None:
+        """In company currency; discounts, write-offs and reversals can only be shown to close."""
+        columns = (
+            "opening",
+            "invoices",
+            "credit_memos",
+            "receipts",
+            "journals",
+            "exchange",
+            "closing",
+        )
+        rows = {(row["month_end_date"], row["currency_code"]): row for row in self._rows("ar_roll_forward")}
+        expected, given = {}, {}
+        for period in self.metrics.reported_periods():
+            for currency in currencies:
+                sums = company_roll_forward(self.metrics, self.company_id, currency, period)
+                row = rows.get((period.last, currency))
+                if sums is None or row is None:
+                    continue
+                for column in columns:
+                    if sums.get(column):
+                        expected[(period.last, currency, column)] = self._company_amount(sums[column])
+                for column in (*columns, "transfers", "difference"):
+                    amount = row[f"company_{column}_amount"]
+                    if amount != 0:
+                        given[(period.last, currency, column)] = amount and amount.normalize()
+        self._compare("ar_roll_forward in company currency", expected, given)
 
     def scope_terms(self) -> dict[tuple[date, str, str], Terms]:
-        """The terms of every scope and month of the company."""
+        """The terms of every scope and period of the company."""
         found = {}
-        for day in self.metrics.reported_months():
-            for (scope_type, scope_id), customers in self.metrics.scopes(self.company_id, day).items():
-                found[(day, scope_type, scope_id)] = self.metrics.terms(self.company_id, customers, day)
+        for period in self.metrics.reported_periods():
+            for (scope_type, scope_id), customers in self.metrics.scopes(
+                self.company_id, period.last
+            ).items():
+                terms = self.metrics.terms(self.company_id, customers, period)
+                found[(period.last, scope_type, scope_id)] = terms
         return found
 
     def _compare_metrics(self) -> None:
@@ -384,11 +418,11 @@ class Comparison:
 
 
 def group_differences(comparisons: Sequence[Comparison], sheet: Sheet) -> list[str]:
-    """The metrics of all companies together, at the closing rates of each month end."""
+    """The metrics of all companies together by calendar months, at the closing rates of each month end."""
     found = []
     months: dict[date, list[tuple[Book, str, Terms]]] = defaultdict(list)
     for one in comparisons:
-        for day, terms in one.metrics.company_months(one.company_id).items():
+        for day, terms in one.metrics.company_months(one.company_id, MONTHS).items():
             months[day].append((one.book, one.company_id, terms))
     for name, formula in METRICS.items():
         given = sheet.metrics[name].get("group", {})

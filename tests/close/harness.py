@@ -26,6 +26,7 @@ from receivables.entities import ENTITIES, RAW_META
 from receivables.errors import CheckFailedError
 from receivables.extract import extract
 from receivables.load import create_raw, load
+from receivables.publish import add_functions
 from receivables.settings import Settings
 from receivables.sources import get_source, load_sources
 from receivables.transform import transform
@@ -72,7 +73,13 @@ def install(folder: Path, companies: Sequence[Company], edges: Edges) -> Setting
     configuration = {
         "reporting_currency": companies[0].book.config.reporting_currency,
         "companies": [
-            {"company_id": company_id, "company_name": company_id, "currency_code": currency}
+            {
+                "company_id": company_id,
+                "company_name": company_id,
+                "currency_code": currency,
+                "fiscal_calendar": company.book.config.calendar.kind,
+                "fiscal_year_start_month": company.book.config.calendar.start_month,
+            }
             for company in companies
             for company_id, currency in company.book.config.companies.items()
         ],
@@ -330,7 +337,6 @@ def asking(built: Built) -> Iterator[Answers]:
     settings = built.settings
     functions = sorted((settings.dbt_project / "functions").glob("*.sql"))
     with writing(settings.warehouse) as connection:
-        for path in functions:
-            connection.execute(path.read_text(encoding="utf-8"))
+        add_functions(connection, functions)
     with reading(settings.warehouse) as connection:
         yield Answers(connection)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from tests.oracle.book import Book, Config, Key, Row, Version, minor_unit, to_decimal, to_minor
+from tests.oracle.calendars import MONTHS, Calendar
 from tests.oracle.documents import CREDIT_ENTITIES
 
 RUN_DAY = date(2024, 7, 10)
@@ -19,6 +20,7 @@ LONG_AGO = date(2023, 5, 25)  # for the companies whose history is longer than a
 REPORTING_CURRENCY = "EUR"
 COMPANY_CURRENCIES = ("EUR", "EUR", "USD", "JPY", "KWD")
 DOCUMENT_CURRENCIES = ("EUR", "USD", "JPY", "KWD", "CHF")
+CALENDARS = (*[MONTHS] * 4, Calendar("4-4-5", 1), Calendar("4-5-4", 2), Calendar("5-4-4", 7))
 SEGMENTS = ("retail", "industry", "public", None)
 
 
@@ -124,6 +126,7 @@ def companies(draw: DrawFn, *, name: str, always_convertible: bool = False) -> B
         default_currency=currency,
         reporting_currency=REPORTING_CURRENCY,
         allocation_policy=draw(st.sampled_from(("fifo", "fifo", "pro_rata"))),
+        calendar=draw(st.sampled_from(CALENDARS)),
     )
     book = Book(config, RUN_DAY, {"exchange_rates": RATES})
     first_day = LONG_AGO if draw(st.integers(1, 10)) == 10 else FIRST_DAY

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from receivables.company import load_company_config, write_settings
 from receivables.load import create_raw
+from receivables.publish import add_functions
 from receivables.settings import Settings
 from receivables.sources import load_sources
 from receivables.transform import dbt_environment, dbt_vars
@@ -81,6 +84,25 @@ def test_the_documented_columns_are_the_columns(empty: Settings, project: Projec
         found.setdefault(table, set()).add(column)
     documented = {model.name: set(model.columns) for model in project.layer("staging")}
     assert found == documented
+
+
+@pytest.mark.parametrize(
+    ("function", "table"), [("open_items_as_of", "ar_open_items"), ("aging_as_of", "ar_aging_snapshots")]
+)
+def test_the_functions_answer_in_the_types_of_the_tables(
+    empty: Settings, tmp_path: Path, function: str, table: str
+) -> None:
+    """An amount of euros has two decimals wherever it is asked for."""
+    copy = Path(shutil.copy(empty.warehouse, tmp_path / "warehouse.duckdb"))
+    with writing(copy) as connection:
+        add_functions(connection, (empty.dbt_project / "functions").glob("*.sql"))
+        types = [
+            {name: kind for name, kind, *_ in connection.execute(f"describe {question}").fetchall()}
+            for question in (f"from marts.{function}(date '2026-03-31')", f"marts.{table}")
+        ]
+    amounts = [name for name in types[0] if name.endswith("_amount")]
+    assert len(amounts) >= 3
+    assert {name: types[0][name] for name in amounts} == {name: types[1][name] for name in amounts}
 
 
 def test_nothing_to_report_is_no_error(empty: Settings) -> None:

@@ -86,7 +86,7 @@ def metric_differences(wanted: Mapping[str, str], row: Mapping[str, Any]) -> lis
     """Every figure of a metric row that is not what the scenario says, rounded half up to its decimals."""
     found = []
     for column, text in wanted.items():
-        if column in ("mart", "month"):
+        if column in ("mart", "month", "currency"):
             continue
         shown = _rounded(row[column], text)
         if shown != text:

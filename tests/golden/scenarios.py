@@ -16,6 +16,7 @@ import yaml
 
 from receivables.entities import ENTITIES
 from tests.oracle.book import Book, Config, Row, buckets
+from tests.oracle.calendars import Calendar
 
 FOLDER = Path(__file__).parent
 RUN_DAY = date(2026, 1, 31)
@@ -73,7 +74,7 @@ class Scenario:
     expected: tuple[Expected, ...]
     reconciliation: tuple[dict[str, str], ...]  # rows of ar_reconciliation
     realised_exchange: dict[str, Decimal]  # per application
-    metrics: tuple[dict[str, str], ...]  # rows of the metric marts
+    metrics: tuple[dict[str, str], ...]  # rows of the metric marts and of the roll-forward
 
 
 def load_scenarios(folder: str) -> list[Scenario]:
@@ -94,6 +95,9 @@ def load_scenario(path: Path) -> Scenario:
         reporting_currency=REPORTING_CURRENCY,
         allocation_policy=data.get("allocation", "fifo"),
         buckets=buckets(overdue, forward),
+        calendar=Calendar(
+            data.get("fiscal_calendar", "calendar"), int(data.get("fiscal_year_start_month", 1))
+        ),
     )
     return Scenario(
         name=name,

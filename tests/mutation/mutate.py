@@ -133,8 +133,8 @@ MUTATIONS = tuple(
         (
             "int_customer_months",
             "inequality",
-            "items.document_date >= month_ends.month_start_date",
-            "items.document_date <= month_ends.month_start_date",
+            "items.document_date >= month_days.month_start_date",
+            "items.document_date <= month_days.month_start_date",
         ),
         ("int_customer_months", "join", "left join balances as opening", "inner join balances as opening"),
     )

@@ -13,6 +13,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from tests.oracle.calendars import MONTHS, Calendar
+
 Row = dict[str, Any]
 Key = tuple[Any, ...]
 
@@ -79,6 +81,7 @@ class Config:
     reporting_currency: str
     allocation_policy: str = "fifo"
     buckets: tuple[Bucket, ...] = buckets()
+    calendar: Calendar = MONTHS
 
     def bucket(self, days: int) -> str:
         """The one bucket that holds `days`; two or none is a mistake in the configuration."""

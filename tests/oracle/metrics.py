@@ -6,7 +6,6 @@ company currency (of the reporting currency for the group); only sales are round
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -15,24 +14,17 @@ from fractions import Fraction
 from functools import cached_property
 
 from tests.oracle.book import Book, convert, minor_unit, seen_at
-from tests.oracle.documents import FOREVER, Document, closing_rate, documents, public_id
+from tests.oracle.calendars import MONTHS, ONE_DAY, Calendar, Period
+from tests.oracle.documents import FOREVER, Document, DocumentKey, closing_rate, documents, public_id
 from tests.oracle.formulas import Countback, cei, countback, dso, mean, ratio, turnover, weighted_days
 from tests.oracle.ledger import Item, Settlement, View, fill, own_item_sign
 
 Amount = Fraction | None  # None: a rate is missing
 
 
-def month_end(day: date) -> date:
-    return day.replace(day=monthrange(day.year, day.month)[1])
-
-
 def month_ends(first: date, last: date) -> list[date]:
     """Every month end from the month of `first` to the last complete month on or before `last`."""
-    found, day = [], month_end(first)
-    while day <= last:
-        found.append(day)
-        day = month_end(day + timedelta(days=1))
-    return found
+    return [period.last for period in MONTHS.complete(first, last)]
 
 
 def total(amounts: Iterable[Amount]) -> Amount:
@@ -184,10 +176,14 @@ class Metrics:
                     first[key] = min(first.get(key, FOREVER), document.date)
         return first
 
-    def reported_months(self) -> list[date]:
-        """From the month of the first entry to the last complete one."""
+    @property
+    def calendar(self) -> Calendar:
+        return self.book.config.calendar
+
+    def reported_periods(self, calendar: Calendar | None = None) -> list[Period]:
+        """From the period of the first entry to the last complete one; in the company's own calendar."""
         firsts = self.first_months.values()
-        return month_ends(min(firsts), self.book.run_day) if firsts else []
+        return (calendar or self.calendar).complete(min(firsts), self.book.run_day) if firsts else []
 
     @cached_property
     def sales_flows(self) -> list[Flow]:
@@ -345,20 +341,23 @@ class Metrics:
         return (known[-1].row.get("segment") if known else None) or "unassigned"
 
     def scopes(self, company_id: str, day: date) -> dict[tuple[str, str], set[str]]:
-        """(scope type, scope id) to its customers, on a month end."""
+        """(scope type, scope id) to its customers, on the last day of a period."""
         found: dict[tuple[str, str], set[str]] = defaultdict(set)
         for (company, customer), first in self.first_months.items():
-            if company == company_id and month_end(first) <= day:
+            if company == company_id and first <= day:
                 found[("company", company_id)].add(customer)
                 found[("customer", customer)].add(customer)
                 found[("segment", self.segment(customer, day))].add(customer)
         return dict(found)
 
-    def terms(self, company_id: str, customers: set[str], day: date) -> Terms:
-        """The terms of a set of customers of one company on a month end."""
-        first = day.replace(day=1)
-        before = first - timedelta(days=1)
-        year_start = (first - timedelta(days=330)).replace(day=1)  # eleven months before this one
+    def terms(
+        self, company_id: str, customers: set[str], period: Period, calendar: Calendar | None = None
+    ) -> Terms:
+        """The terms of a set of customers of one company in one period of a calendar, its own or another."""
+        calendar = calendar or self.calendar
+        first, day = period.first, period.last
+        before = first - ONE_DAY
+        year_start = calendar.before(period, 11).first
 
         def own(one: Item | Flow | Payment | PaidInvoice) -> bool:
             return one.company_id == company_id and one.customer_id in customers
@@ -374,26 +373,26 @@ class Metrics:
         firsts = [
             one for key, one in self.first_months.items() if key[0] == company_id and key[1] in customers
         ]
-        history = month_ends(min(firsts), day)
-        days_of_month = [first + timedelta(days=i) for i in range(day.day)]
+        history = calendar.complete(min(firsts), day)
+        days_of_month = [first + timedelta(days=i) for i in range(period.days)]
         daily = total(ar(on) for on in days_of_month)
         items = [item for item in self.items(day) if own(item)]
         return Terms(
-            days=day.day,
+            days=period.days,
             ar=ar(day),
             not_due=ar(day, lambda item: item.days_past_due(day) <= 0),
             opening=ar(before),
-            year_ago=ar(year_start - timedelta(days=1)),
-            daily_mean=None if daily is None else daily / day.day,
+            year_ago=ar(year_start - ONE_DAY),
+            daily_mean=None if daily is None else daily / period.days,
             sales=flow(self.sales_flows, first, day),
             sales_90=flow(self.sales_flows, day - timedelta(days=89), day),
             sales_12m=flow(self.sales_flows, year_start, day),
             collected=flow(self.collected_flows, first, day),
             falling_due=flow(self.falling_due(first, day), first, day),
             sales_by_month=tuple(
-                (flow(self.sales_flows, end.replace(day=1), end), end.day) for end in reversed(history)
+                (flow(self.sales_flows, one.first, one.last), one.days) for one in reversed(history)
             ),
-            history_months=len(month_ends(began, day)),
+            history_months=len(calendar.complete(began, day)),
             items=len(items),
             overdue_items=sum(item.days_past_due(day) > 0 for item in items),
             payments=tuple(
@@ -408,12 +407,12 @@ class Metrics:
             ),
         )
 
-    def company_months(self, company_id: str) -> dict[date, Terms]:
-        """The terms of a whole company, for every reported month."""
+    def company_months(self, company_id: str, calendar: Calendar | None = None) -> dict[date, Terms]:
+        """The terms of a whole company, by the last day of every reported period."""
         found = {}
-        for day in self.reported_months():
-            customers = self.scopes(company_id, day)[("company", company_id)]
-            found[day] = self.terms(company_id, customers, day)
+        for period in self.reported_periods(calendar):
+            customers = self.scopes(company_id, period.last)[("company", company_id)]
+            found[period.last] = self.terms(company_id, customers, period, calendar)
         return found
 
 
@@ -547,9 +546,9 @@ def ar_payment_behaviour(terms: Terms) -> dict[str, Value]:
     }
 
 
-def roll_forward(metrics: Metrics, company_id: str, currency: str, day: date) -> dict[str, int]:
-    """Opening to closing of one month, in minor units of one currency, from the documents alone."""
-    first = day.replace(day=1)
+def roll_forward(metrics: Metrics, company_id: str, currency: str, period: Period) -> dict[str, int]:
+    """Opening to closing of one period, in minor units of one currency, from the documents alone."""
+    first, day = period.first, period.last
     sums: dict[str, int] = defaultdict(int)
 
     def book(column: str, sign: int, start: date, end: date, minor: int) -> None:
@@ -599,5 +598,87 @@ def roll_forward(metrics: Metrics, company_id: str, currency: str, day: date) ->
             item.open_amount for item in items if (item.company_id, item.currency) == (company_id, currency)
         )
 
-    sums["opening_amount"], sums["closing_amount"] = balance(first - timedelta(days=1)), balance(day)
+    sums["opening_amount"], sums["closing_amount"] = balance(first - ONE_DAY), balance(day)
     return dict(sums)
+
+
+def company_roll_forward(
+    metrics: Metrics, company_id: str, currency: str, period: Period
+) -> dict[str, int] | None:
+    """What can be said to the cent of the roll-forward in company currency; None when a rate is missing.
+
+    Opening and closing are the items', each rounded once; documents are booked one by one (an invoice by its
+    instalments); exchange is what each application settled × (rate of payment − rate of invoice).
+    """
+    view, config = metrics.view, metrics.book.config
+    own = [
+        document
+        for document in view.documents.values()
+        if (document.company_id, document.currency) == (company_id, currency)
+    ]
+    if any(document.rate is None for document in own):
+        return None
+    unit, company_unit = minor_unit(currency), minor_unit(config.companies[company_id])
+    columns = {
+        "invoice": ("invoices", 1),
+        "debit_memo": ("invoices", 1),
+        "credit_memo": ("credit_memos", 1),
+        "receipt": ("receipts", 1),
+        "journal_debit": ("journals", 1),
+        "journal_credit": ("journals", -1),
+    }
+    sums: dict[str, int] = defaultdict(int)
+
+    def booked(minor: int, rate: Fraction | None) -> int:
+        assert rate is not None
+        return convert(minor, rate, unit, company_unit)
+
+    for document in own:
+        is_booked = document.document_type in columns and document.date < document.end
+        if is_booked and period.first <= document.date <= period.last:
+            name, sign = columns[document.document_type]
+            parts = [part.amount for part in document.instalments] or [document.amount]
+            sums[name] += sign * sum(booked(part, document.rate) for part in parts)
+    for day, credit, invoice, amount in _settled_amounts(metrics):
+        is_own = (invoice.company_id, invoice.currency) == (company_id, currency)
+        if is_own and period.first <= day <= period.last:
+            assert credit.rate is not None
+            assert invoice.rate is not None
+            sums["exchange"] += booked(amount, credit.rate - invoice.rate)
+
+    def balance(on: date) -> int:
+        items = [
+            item for item in metrics.items(on) if (item.company_id, item.currency) == (company_id, currency)
+        ]
+        return sum(item.company_amount or 0 for item in items)
+
+    sums["opening"], sums["closing"] = balance(period.first - ONE_DAY), balance(period.last)
+    return {name: amount for name, amount in sums.items() if amount}
+
+
+def _settled_amounts(metrics: Metrics) -> Iterable[tuple[date, Document, Document, int]]:
+    """Every change of what a credit document gives to an invoice: day, credit, invoice, minor units."""
+    view = metrics.view
+    for one in view.settlements:
+        if one.credit is not None and one.start < one.end:
+            credit, invoice = view.documents[one.credit], view.documents[one.invoice]
+            yield one.start, credit, invoice, one.amount
+            if one.end != FOREVER:
+                yield one.end, credit, invoice, -one.amount
+    for invoice in view.documents.values():
+        credits = view.automatic_credits(invoice.key) if invoice.key[0] == "invoices" else []
+        if not credits:
+            continue
+        settlements = [one for one in view.settlements if one.invoice == invoice.key]
+        days = {day for one in settlements for day in (one.start, one.end)}
+        days |= {day for one in (invoice, *credits) for day in (one.date, one.end)}
+        given: dict[DocumentKey, int] = defaultdict(int)
+        for day in sorted(days - {FOREVER}):
+            gives = {}
+            if invoice.counts_on(day):
+                gives = {credit.key: amount for credit, amount in view.settle(invoice, day)[1]}
+            for credit in credits:
+                change = gives.get(credit.key, 0) - given[credit.key]
+                given[credit.key] += change
+                if change:
+                    yield day, credit, invoice, change

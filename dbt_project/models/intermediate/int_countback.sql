@@ -6,15 +6,23 @@ scope_months as (
 
 ),
 
-company_months as (
-
-    select * from scope_months where scope_type = 'company'
-
-),
-
 customer_months as (
 
     select * from {{ ref('int_customer_months') }}
+
+),
+
+-- The calendar months of every company: what the group is made of.
+company_months as (
+
+    select
+        company_id,
+        month_number,
+        days_in_month,
+        {{ complete_sum('net_sales_amount') }} as net_sales_amount
+    from customer_months
+    where is_group_period
+    group by company_id, month_number, days_in_month
 
 ),
 
@@ -95,6 +103,7 @@ walker_sales as (
     from customer_months
     left join walkers
         on customer_months.customer_id = walkers.customer_id
+    where customer_months.is_company_period
     group by
         customer_months.company_id,
         coalesce(walkers.walker_id, 'segment|unassigned'),
@@ -117,6 +126,7 @@ walker_segments as (
         on customer_months.customer_id = customer_history.customer_id
         and customer_months.month_end_date >= customer_history.valid_from
         and customer_months.month_end_date < customer_history.valid_to
+    where customer_months.is_company_period
 
 ),
 

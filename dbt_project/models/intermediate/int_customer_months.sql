@@ -6,6 +6,12 @@ month_ends as (
 
 ),
 
+month_days as (
+
+    select * from {{ ref('int_month_days') }}
+
+),
+
 entries as (
 
     select * from {{ ref('int_ledger_entries') }}
@@ -52,27 +58,33 @@ sales as (
 monthly_sales as (
 
     select
-        company_id,
-        customer_id,
-        {{ month_number('effective_date') }} as month_number,
-        {{ complete_sum('net_sales_amount') }} as net_sales_amount
+        sales.company_id,
+        sales.customer_id,
+        month_days.month_number,
+        {{ complete_sum('sales.net_sales_amount') }} as net_sales_amount
     from sales
-    group by company_id, customer_id, {{ month_number('effective_date') }}
+    inner join month_days
+        on sales.company_id = month_days.company_id
+        and sales.effective_date = month_days.date_day
+    group by sales.company_id, sales.customer_id, month_days.month_number
 
 ),
 
 balances as (
 
     select
-        company_id,
-        customer_id,
-        {{ month_number('as_of_date') }} as month_number,
-        {{ complete_sum('company_amount') }} as ar_amount,
-        {{ complete_sum('not_due_company_amount') }} as not_due_amount,
-        sum(item_count) as item_count,
-        sum(overdue_item_count) as overdue_item_count
+        aging.company_id,
+        aging.customer_id,
+        month_ends.month_number,
+        {{ complete_sum('aging.company_amount') }} as ar_amount,
+        {{ complete_sum('aging.not_due_company_amount') }} as not_due_amount,
+        sum(aging.item_count) as item_count,
+        sum(aging.overdue_item_count) as overdue_item_count
     from aging
-    group by company_id, customer_id, {{ month_number('as_of_date') }}
+    inner join month_ends
+        on aging.company_id = month_ends.company_id
+        and aging.as_of_date = month_ends.month_end_date
+    group by aging.company_id, aging.customer_id, month_ends.month_number
 
 ),
 
@@ -80,16 +92,19 @@ balances as (
 collected as (
 
     select
-        company_id,
-        customer_id,
-        {{ month_number('effective_date') }} as month_number,
-        {{ complete_sum('-company_amount') }} as collected_amount
+        entries.company_id,
+        entries.customer_id,
+        month_days.month_number,
+        {{ complete_sum('-entries.company_amount') }} as collected_amount
     from entries
+    inner join month_days
+        on entries.company_id = month_days.company_id
+        and entries.effective_date = month_days.date_day
     where
-        entry_type = 'application'
-        and cause_type = 'receipt'
-        and ledger_side = 'invoice'
-    group by company_id, customer_id, {{ month_number('effective_date') }}
+        entries.entry_type = 'application'
+        and entries.cause_type = 'receipt'
+        and entries.ledger_side = 'invoice'
+    group by entries.company_id, entries.customer_id, month_days.month_number
 
 ),
 
@@ -124,7 +139,7 @@ payment_days as (
     select
         applied.company_id,
         applied.customer_id,
-        {{ month_number('applied.effective_date') }} as month_number,
+        month_days.month_number,
         {{ complete_sum('applied.applied_amount') }} as applied_amount,
         {{ complete_sum(
             'applied.applied_amount * ' ~ days_between('items.document_date', 'applied.effective_date')
@@ -135,22 +150,28 @@ payment_days as (
     from applied
     inner join items
         on applied.open_item_id = items.open_item_id
-    group by applied.company_id, applied.customer_id, {{ month_number('applied.effective_date') }}
+    inner join month_days
+        on applied.company_id = month_days.company_id
+        and applied.effective_date = month_days.date_day
+    group by applied.company_id, applied.customer_id, month_days.month_number
 
 ),
 
 settled as (
 
     select
-        company_id,
-        customer_id,
-        {{ month_number('settled_on') }} as month_number,
+        paid_invoices.company_id,
+        paid_invoices.customer_id,
+        month_days.month_number,
         count(*) as settled_invoice_count,
-        sum(days_to_pay) as settled_days_to_pay,
-        sum(days_late) as settled_days_late,
-        sum(case when days_late > 0 then 1 else 0 end) as late_invoice_count
+        sum(paid_invoices.days_to_pay) as settled_days_to_pay,
+        sum(paid_invoices.days_late) as settled_days_late,
+        sum(case when paid_invoices.days_late > 0 then 1 else 0 end) as late_invoice_count
     from paid_invoices
-    group by company_id, customer_id, {{ month_number('settled_on') }}
+    inner join month_days
+        on paid_invoices.company_id = month_days.company_id
+        and paid_invoices.settled_on = month_days.date_day
+    group by paid_invoices.company_id, paid_invoices.customer_id, month_days.month_number
 
 ),
 
@@ -159,21 +180,21 @@ falling_due as (
     select
         items.company_id,
         items.customer_id,
-        month_ends.month_number,
+        month_days.month_number,
         {{ complete_sum(converted('items.original_amount', 'items.booking_rate')) }} as falling_due_amount
     from items
-    inner join month_ends
-        on {{ month_number(
-            "case when items.document_type = 'credit_memo' then items.document_date else items.due_date end"
-        ) }} = month_ends.month_number
+    inner join month_days
+        on items.company_id = month_days.company_id
+        and month_days.date_day
+        = case when items.document_type = 'credit_memo' then items.document_date else items.due_date end
         -- Earlier sales that fall due now are in the opening receivable already.
-        and items.document_date >= month_ends.month_start_date
-        and items.document_date <= month_ends.month_end_date
-        and (items.ended_on is null or items.ended_on > month_ends.month_end_date)
+        and items.document_date >= month_days.month_start_date
+        and items.document_date <= month_days.month_end_date
+        and (items.ended_on is null or items.ended_on > month_days.month_end_date)
     where
         items.instalment_number >= 1
         or items.document_type = 'credit_memo'
-    group by items.company_id, items.customer_id, month_ends.month_number
+    group by items.company_id, items.customer_id, month_days.month_number
 
 ),
 
@@ -192,7 +213,8 @@ balance_days as (
         ) }} as amount_days
     from history
     inner join month_ends
-        on history.valid_from <= month_ends.month_end_date
+        on history.company_id = month_ends.company_id
+        and history.valid_from <= month_ends.month_end_date
         and history.valid_to > month_ends.month_start_date
     group by history.company_id, history.customer_id, month_ends.month_number
 
@@ -208,7 +230,8 @@ sales_90 as (
         {{ complete_sum('sales.net_sales_amount') }} as net_sales_90_amount
     from sales
     inner join month_ends
-        on sales.effective_date <= month_ends.month_end_date
+        on sales.company_id = month_ends.company_id
+        and sales.effective_date <= month_ends.month_end_date
         and month_ends.month_end_date <= {{ add_days('sales.effective_date', 89) }}
     group by sales.company_id, sales.customer_id, month_ends.month_number
 
@@ -223,18 +246,19 @@ sales_12 as (
         {{ complete_sum('monthly_sales.net_sales_amount') }} as net_sales_12m_amount
     from monthly_sales
     inner join month_ends
-        on monthly_sales.month_number <= month_ends.month_number
+        on monthly_sales.company_id = month_ends.company_id
+        and monthly_sales.month_number <= month_ends.month_number
         and month_ends.month_number <= monthly_sales.month_number + 11
     group by monthly_sales.company_id, monthly_sales.customer_id, month_ends.month_number
 
 ),
 
-first_months as (
+first_days as (
 
     select
         company_id,
         customer_id,
-        min({{ month_number('effective_date') }}) as first_month_number
+        min(effective_date) as first_day
     from entries
     group by company_id, customer_id
 
@@ -247,11 +271,14 @@ series as (
         month_ends.month_end_date,
         month_ends.month_number,
         month_ends.days_in_month,
-        first_months.company_id,
-        first_months.customer_id
-    from first_months
+        month_ends.is_company_period,
+        month_ends.is_group_period,
+        first_days.company_id,
+        first_days.customer_id
+    from first_days
     inner join month_ends
-        on first_months.first_month_number <= month_ends.month_number
+        on first_days.company_id = month_ends.company_id
+        and first_days.first_day <= month_ends.month_end_date
 
 ),
 
@@ -261,6 +288,8 @@ measured as (
         series.month_end_date,
         series.month_number,
         series.days_in_month,
+        series.is_company_period,
+        series.is_group_period,
         series.company_id,
         series.customer_id,
         -- No row is 0; a row without an amount could not be converted and stays null.

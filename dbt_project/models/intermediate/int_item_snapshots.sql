@@ -38,18 +38,24 @@ rates as (
 
 ),
 
+report_days as (
+
+    select distinct as_of_date from snapshot_days
+
+),
+
 closing_rates as (
 
     select
-        snapshot_days.as_of_date,
+        report_days.as_of_date,
         rates.from_currency as currency_code,
         rates.rate as closing_rate
-    from snapshot_days
+    from report_days
     cross join policies
     inner join rates
         on policies.reporting_currency = rates.to_currency
-        and snapshot_days.as_of_date >= rates.rate_date
-        and snapshot_days.as_of_date < rates.valid_until
+        and report_days.as_of_date >= rates.rate_date
+        and report_days.as_of_date < rates.valid_until
 
 ),
 
@@ -63,7 +69,8 @@ aged as (
         {{ days_between(aging_date('history'), 'snapshot_days.as_of_date') }} as days_aged
     from history
     inner join snapshot_days
-        on history.valid_from <= snapshot_days.as_of_date
+        on history.company_id = snapshot_days.company_id
+        and history.valid_from <= snapshot_days.as_of_date
         and history.valid_to > snapshot_days.as_of_date
 
 ),

@@ -93,6 +93,7 @@ identified as (
         event_type,
         reason,
         currency_code,
+        company_minor_unit,
         instalment_number,
         amount,
         booking_rate,

@@ -78,7 +78,8 @@ restated as (
     inner join first_known
         on caused.company_id = first_known.company_id
     inner join snapshot_days
-        on caused.effective_date <= snapshot_days.as_of_date
+        on caused.company_id = snapshot_days.company_id
+        and caused.effective_date <= snapshot_days.as_of_date
         and caused.detected_on > snapshot_days.as_of_date
         and first_known.first_known_on <= snapshot_days.as_of_date
     group by caused.detected_on, snapshot_days.as_of_date, caused.company_id, caused.cause

@@ -86,6 +86,8 @@ company_months as (
         month_number,
         days_in_month,
         company_id,
+        is_company_period,
+        is_group_period,
         {% for measure in measures -%}
             {{ complete_sum(measure) }} as {{ measure }},
         {% endfor -%}
@@ -93,7 +95,7 @@ company_months as (
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
     from segmented
-    group by month_end_date, month_number, days_in_month, company_id
+    group by month_end_date, month_number, days_in_month, company_id, is_company_period, is_group_period
 
 ),
 
@@ -112,6 +114,7 @@ segment_months as (
         sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
     {% endfor %}
     from segmented
+    where is_company_period
     group by month_end_date, month_number, days_in_month, company_id, segment
 
 ),
@@ -137,9 +140,12 @@ group_rates as (
         and policies.reporting_currency = rates.to_currency
         and company_months.month_end_date >= rates.rate_date
         and company_months.month_end_date < rates.valid_until
+    where company_months.is_group_period
 
 ),
 
+-- Whole and broken part apart: a product of both has no room for all decimals. (A factor of 18 digits or less
+-- makes the product 18 digits wide on DuckDB.)
 group_months as (
 
     select
@@ -154,8 +160,10 @@ group_months as (
         ) }} as {{ measure }},
             {% else -%}
         {{ complete_sum(
-            'cast(company_months.' ~ measure ~ ' as decimal(21, 5))'
+            'cast(floor(company_months.' ~ measure ~ ') as decimal(21, 0))'
             ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
+            ~ ' + cast(cast(company_months.' ~ measure ~ ' - floor(company_months.' ~ measure ~ ')'
+            ~ ' as decimal(13, 12)) * cast(group_rates.closing_rate as decimal(17, 12)) as decimal(36, 12))'
         ) }} as {{ measure }},
             {% endif -%}
         {% endfor -%}
@@ -166,6 +174,7 @@ group_months as (
     inner join group_rates
         on company_months.month_end_date = group_rates.month_end_date
         and company_months.company_id = group_rates.company_id
+    where company_months.is_group_period
     group by
         company_months.month_end_date, company_months.month_number, company_months.days_in_month
 
@@ -180,6 +189,7 @@ scopes as (
         {{ typed_measures }},
         {{ counts | join(', ') }}
     from segmented
+    where is_company_period
     union all
     select
         month_end_date, month_number, days_in_month, company_id,
@@ -194,6 +204,7 @@ scopes as (
         {{ typed_measures }},
         {{ counts | join(', ') }}
     from company_months
+    where is_company_period
     union all
     select
         month_end_date, month_number, days_in_month, 'group' as company_id,
@@ -217,7 +228,10 @@ described as (
         {% for count in counts -%}
             cast({{ count }} as bigint) as {{ count }},
         {% endfor -%}
-        {{ double('amount_days') }} / {{ days_in_month('month_end_date') }} as average_daily_ar_amount,
+        {{ double('amount_days') }} / case
+            when month_number < 1000000 then {{ days_in_month('month_end_date') }}
+            else days_in_month
+        end as average_daily_ar_amount,
         -- Twelve months back must lie inside the company's history, else a year's figure would be made up.
         month_number - min(month_number) over (partition by company_id) >= 11 as has_12_months,
         ar_amount is null or not_due_amount is null or opening_ar_amount is null

@@ -49,6 +49,7 @@ published as (
         case when not is_conversion_incomplete then {{ money('net_sales_amount') }} end as net_sales_amount,
         case when not is_conversion_incomplete then {{ money('opening_ar_amount') }} end as opening_ar_amount,
         case when not is_conversion_incomplete then {{ money('ar_amount') }} end as closing_ar_amount,
+        days_in_month,
         case
             when is_conversion_incomplete then 'conversion_incomplete'
             when net_sales_amount <= 0 then 'no_sales_in_period'

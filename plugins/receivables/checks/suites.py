@@ -283,3 +283,14 @@ class MartsScope(Scope):
 
     previous_rows: Mapping[str, int] = field(default_factory=dict, kw_only=True)
     companies: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def periods(self) -> str:
+        """SQL: the last day of every month that is over, in each company's own calendar and for the group."""
+        day = f"date '{self.day}'"
+        return (
+            "(select distinct company_id, period_end_date as month_end_date from marts.dim_fiscal_dates"  # noqa: S608
+            f" where period_end_date <= {day}"
+            " union select distinct 'group', last_day(date_day) from marts.dim_fiscal_dates"
+            f" where last_day(date_day) <= {day})"
+        )

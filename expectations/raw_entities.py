@@ -264,9 +264,11 @@ def _versions() -> list[Rule]:
             "nothing_is_known_before_it_was_loaded",
             no_rows("""
                 select _row_key, _version, _known_on, _loaded_on from {batch}
-                where _known_on > _loaded_on or (_version > 1 and _known_on <> _loaded_on)
+                -- A company whose day is over before the source's knows the row from its own next day.
+                where _known_on > _loaded_on + 2 or (_version > 1 and _known_on < _loaded_on)
             """),
-            says="A row is known from its load at the latest, a later version from its load exactly.",
+            says="A row is known from its load at the latest (but for a company whose day was over before), a"
+            " later version not before it.",
             severity="critical",
             note="Reports of past days would change without being reported as restated.",
             owner=LOAD_OWNER,

@@ -43,7 +43,9 @@ class Company(StrictModel):
     company_id: str = Field(min_length=1, description="As the sources write it.")
     company_name: str = Field(min_length=1)
     currency_code: CurrencyCode = Field(description="The currency of its books.")
-    timezone: TimeZone = Field("UTC", description="Where its business day ends, e.g. Asia/Shanghai.")
+    timezone: TimeZone | None = Field(
+        None, description="Where its business day ends, e.g. Asia/Shanghai; without one, that of the source."
+    )
     fiscal_year_start_month: int = Field(1, ge=1, le=12)
     fiscal_calendar: Literal["calendar", "4-4-5", "4-5-4", "5-4-4"] = "calendar"
 
@@ -199,6 +201,11 @@ class CompanyConfig(StrictModel):
             *self.currencies,
         }
         return max(2, *(self.minor_units[code] for code in named))
+
+    @property
+    def zones(self) -> Mapping[str, str]:
+        """The time zone in which the day of each company ends, of those that name one."""
+        return {one.company_id: one.timezone for one in self.companies if one.timezone is not None}
 
     @property
     def company_ids(self) -> tuple[str, ...]:

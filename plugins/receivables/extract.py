@@ -63,14 +63,16 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     mode = config.mode
     before = _held_before(settings, source.name, entity, run=run)
     # The same run reads the same window again, although its first load may have moved the watermark.
-    window = before.window or _window(config, day, source.timezone, before)
+    window = before.window or _window(config, day, {source.timezone, *company.zones.values()}, before)
     started = datetime.now(UTC)
     folder = landing.extract_folder(settings, source=source.name, entity=entity, run=run)
     landing.start_folder(folder)
     with (
         open_connector(source, settings) as connector,
         closing(
-            PlainMapping(source, ENTITIES[entity], minor_units=company.minor_units, cursor=cursor)
+            PlainMapping(
+                source, ENTITIES[entity], minor_units=company.minor_units, zones=company.zones, cursor=cursor
+            )
         ) as mapping,
     ):
         columns = connector.describe(entity)
@@ -149,19 +151,22 @@ def _sweep(
     whole = ENTITIES[entity]
     keys_only = Entity(whole.name, whole.key, tuple(whole.column(name) for name in whole.key))
     writer = PartWriter(folder, "keys")
-    with closing(PlainMapping(source, keys_only, minor_units=company.minor_units)) as mapping:
+    with closing(
+        PlainMapping(source, keys_only, minor_units=company.minor_units, zones=company.zones)
+    ) as mapping:
         for batch in connector.sweep(entity):
             writer.write(mapping.map(batch).good)
     writer.flush()
     return tuple(writer.parts)
 
 
-def _window(config: EntityConfig, day: date, timezone: str, before: _Before) -> Window:
+def _window(config: EntityConfig, day: date, zones: Iterable[str], before: _Before) -> Window:
     """Up to the end of the business day; from the last load, or the earlier day, less the overlap.
 
-    From the beginning, when nothing is loaded yet or a full read is due.
+    From the beginning, when nothing is loaded yet or a full read is due. The day is over when it is over in
+    the last of the time zones; what a company recorded after its own midnight is known from its next day.
     """
-    end = day_end(day, timezone)
+    end = max(day_end(day, zone) for zone in zones)
     if before.watermark is None or not isinstance(config, IncrementalEntity) or config.mode == "full":
         return Window(None, end)
     if config.full_every is not None and (
@@ -169,7 +174,8 @@ def _window(config: EntityConfig, day: date, timezone: str, before: _Before) -> 
     ):
         return Window(None, end)
     # A rerun of a past day reads that day again, although later days are loaded.
-    return Window(min(before.watermark, day_end(day - timedelta(days=1), timezone)) - config.overlap, end)
+    day_before = min(day_end(day - timedelta(days=1), zone) for zone in zones)
+    return Window(min(before.watermark, day_before) - config.overlap, end)
 
 
 def _entity_config(source: SourceConfig, entity: str) -> EntityConfig:

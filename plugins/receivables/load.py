@@ -7,7 +7,7 @@ finds everything unchanged and stores nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from receivables.landing import Manifest
 from receivables.settings import Settings
 from receivables.sources.config import SourceConfig
 from receivables.sources.kinds import load_sources
+from receivables.sources.mapping import literal
 from receivables.warehouse import writing
 
 _META_NAMES = tuple(name for name, _ in RAW_META)
@@ -85,7 +86,7 @@ def load(settings: Settings, source: SourceConfig, day: date, run: str) -> LoadR
             write_settings(connection, company, sources)
             create_raw(connection, sources)
             loads = tuple(
-                _Load(connection, source, manifest, settings=settings).run()
+                _Load(connection, source, manifest, settings=settings, zones=company.zones).run()
                 for manifest in manifests.values()
             )
             crash_point("load.before_commit")
@@ -173,6 +174,7 @@ class _Load:
         manifest: Manifest,
         *,
         settings: Settings,
+        zones: Mapping[str, str],
     ) -> None:
         self.connection = connection
         self.source = source
@@ -184,6 +186,7 @@ class _Load:
         self.table = f"raw_{source.name}.{self.entity.name}"
         self.load_id = f"{source.name}.{self.entity.name}.{manifest.run}"
         self.started = datetime.now(UTC).replace(tzinfo=None)
+        self.zones = {one: zone for one, zone in zones.items() if zone != source.timezone}
         self.loaded_on = self._loaded_on()
         self.reads_all = manifest.mode == "full" or manifest.has_sweep
 
@@ -232,9 +235,65 @@ class _Load:
         return f"read_parquet({files})" if files else empty
 
     def _local_day(self, column: str) -> str:
-        """SQL: the day of a UTC timestamp in the source's time zone."""
-        zone = self.source.timezone.replace("'", "''")
-        return f"cast(timezone('{zone}', timezone('UTC', {column})) as date)"
+        """SQL: the day of a UTC timestamp where the row's company is, else where the source is."""
+        zone = literal(self.source.timezone)
+        if self.zones:
+            zone = f"coalesce(zones.zone, {zone})"
+        return f"cast(timezone({zone}, timezone('UTC', {column})) as date)"
+
+    def _find_zones(self) -> None:
+        """Fill `zones`: the rows of companies whose days end elsewhere than the source's.
+
+        A row's company is the one it names, else that of its invoice, of its customer, of the source: as the
+        models have it.
+        """
+        self.connection.execute(
+            "create or replace temp table zones (_file varchar, _row bigint, zone varchar)"
+        )
+        if not self.zones:
+            return
+        raw, incoming = f"raw_{self.source.name}", self._incoming()
+        given = {"company_id", "customer_id", "invoice_id"} & set(self.entity.column_names)
+        company, customer, invoice = (
+            f"arrived.{name}" if name in given else "null::varchar"
+            for name in ("company_id", "customer_id", "invoice_id")
+        )
+        default = literal(self.source.default_company_id or "") if given else "''"
+        self.connection.execute(
+            f"""
+            insert into zones
+            with invoices as (
+                select
+                    invoice_id, arg_max(customer_id, _version) as customer_id,
+                    arg_max(company_id, _version) as company_id
+                from {raw}.invoices
+                where invoice_id in (select {invoice} from {incoming} as arrived)
+                group by invoice_id
+            ),
+            owned as (
+                select
+                    arrived._file, arrived._row, coalesce({company}, invoices.company_id) as company_id,
+                    coalesce({customer}, invoices.customer_id) as customer_id
+                from {incoming} as arrived
+                left join invoices on invoices.invoice_id = {invoice}
+            ),
+            customers as (
+                select customer_id, arg_min(company_id, _version) as company_id from {raw}.customers
+                where company_id is not null and customer_id in (select customer_id from owned)
+                group by customer_id
+            ),
+            companies as (
+                select unnest($companies::varchar[]) as company_id, unnest($zones::varchar[]) as zone
+            )
+            select owned._file, owned._row, companies.zone
+            from owned
+            left join customers on customers.customer_id = owned.customer_id
+            inner join companies
+                on companies.company_id
+                = coalesce(owned.company_id, customers.company_id, nullif({default}, ''))
+            """,  # noqa: S608 (names of the entity list, quoted literals)
+            {"companies": list(self.zones), "zones": list(self.zones.values())},
+        )
 
     def _recorded(self) -> str:
         """SQL: when the source recorded a row, as far as it says."""
@@ -243,6 +302,7 @@ class _Load:
 
     def _compare(self) -> None:
         """Fill `incoming` (every key that arrived), `verdicts` (what to do) and `latest` (what raw holds)."""
+        self._find_zones()
         updated = "updated_at" if "updated_at" in self.entity.column_names else "null::timestamp"
         created = "created_at" if "created_at" in self.entity.column_names else "null::timestamp"
         self.connection.execute(
@@ -251,8 +311,10 @@ class _Load:
             select
                 {row_key_sql(self.entity)} as row_key, {row_hash_sql(self.entity)} as row_hash, _file, _row,
                 {updated} as updated_at, {created} as created_at,
-                {self._local_day(self._recorded())} as recorded_on
-            from {self._incoming()};
+                {self._recorded()} as recorded_at, {self._local_day(self._recorded())} as recorded_on,
+                {self._local_day(updated)} as updated_on
+            from {self._incoming()} as arrived
+            left join zones using (_file, _row);
 
             create or replace temp table repeated as
             with repeats as (
@@ -285,7 +347,7 @@ class _Load:
             create or replace temp table latest as
             select
                 _row_key as row_key, max(_version) as version, arg_max(_row_hash, _version) as row_hash,
-                arg_max(_is_removed, _version) as is_removed
+                arg_max(_is_removed, _version) as is_removed, max(_known_on) as known_on
             from {self.table} group by _row_key;
             """  # noqa: S608 (names from the entity list and a checked source name)
         )
@@ -310,8 +372,9 @@ class _Load:
             """
             create or replace temp table stored as
             select
-                accepted._file, accepted._row, accepted.row_key, accepted.row_hash, accepted.recorded_on,
-                coalesce(latest.version, 0) + 1 as version
+                accepted._file, accepted._row, accepted.row_key, accepted.row_hash, accepted.recorded_at,
+                accepted.recorded_on, accepted.updated_at, accepted.updated_on,
+                coalesce(latest.version, 0) + 1 as version, latest.known_on as known_before
             from accepted left join latest on latest.row_key = accepted.row_key
             where latest.row_key is null or latest.row_hash <> accepted.row_hash or latest.is_removed
             """
@@ -321,15 +384,25 @@ class _Load:
             insert into {self.table} ({names})
             select
                 {columns}, stored.row_key, stored.row_hash, stored.version, false,
+                -- Inside the window a day is over everywhere: a later one is that of a company whose day was
+                -- over before, and from its own next day the row is known.
                 case
+                    when stored.version = 1 and stored.recorded_at < $window_to then stored.recorded_on
                     when stored.version = 1 then least(coalesce(stored.recorded_on, $loaded_on), $loaded_on)
-                    else $loaded_on
+                    when stored.updated_at < $window_to
+                        then greatest($loaded_on, stored.updated_on, stored.known_before)
+                    else greatest($loaded_on, stored.known_before)
                 end,
                 $loaded_on, $load_id, $loaded_at
             from {self._incoming()} as incoming_rows
             inner join stored on stored._file = incoming_rows._file and stored._row = incoming_rows._row
             """,  # noqa: S608
-            {"loaded_on": self.loaded_on, "load_id": self.load_id, "loaded_at": self.started},
+            {
+                "loaded_on": self.loaded_on,
+                "load_id": self.load_id,
+                "loaded_at": self.started,
+                "window_to": _naive(self.manifest.window_to),
+            },
         )
 
     def _tombstone(self) -> int:
@@ -362,8 +435,8 @@ class _Load:
             f"""
             insert into {self.table} ({", ".join((*self.entity.column_names, *_META_NAMES))})
             select
-                {kept}, old._row_key, old._row_hash, old._version + 1, true, $loaded_on, $loaded_on,
-                $load_id, $loaded_at
+                {kept}, old._row_key, old._row_hash, old._version + 1, true,
+                greatest($loaded_on, old._known_on), $loaded_on, $load_id, $loaded_at
             from {self.table} as old
             inner join gone on gone.row_key = old._row_key and gone.version = old._version
             """,  # noqa: S608

@@ -101,7 +101,7 @@ def faults() -> Iterator[tuple[str, tuple[str, ...]]]:
         )
         yield (
             f"{entity.name}.nothing_is_known_before_it_was_loaded",
-            (one(entity.name, "_known_on = date '2024-03-30'"),),
+            (one(entity.name, "_known_on = date '2024-04-01'"),),
         )
     for name in (
         "invoices.invoice_date",

@@ -113,17 +113,18 @@ def test_only_what_changed_since_the_last_load_is_read_with_an_overlap(home: Set
     ]  # fmt: skip
 
 
-def test_the_window_ends_with_the_business_day_in_the_sources_time_zone(home: Settings) -> None:
+def test_the_window_ends_when_the_business_day_is_over_in_every_time_zone(home: Settings) -> None:
+    """The source is in Shanghai, one of the companies in Berlin: there the day ends seven hours later."""
     case = incremental(home, top="timezone: Asia/Shanghai\n")
     sqlite(
         home.sources_dir / "erp.sqlite",
         "delete from bills;"
         "insert into bills values ('1', 'C', '2026-01-05', '1', '2026-03-02 23:59:59'),"
-        " ('2', 'C', '2026-01-05', '1', '2026-03-02T15:59:59Z'), ('3', 'C', '2026-01-05', '1', '2026-03-03 00:00:00')",
+        " ('2', 'C', '2026-01-05', '1', '2026-03-02T15:59:59Z'), ('3', 'C', '2026-01-05', '1', '2026-03-03 07:00:00')",
     )
     case.run(DAY)
     window = case.query("select window_from, window_to from quality.loads")
-    assert window == [(None, datetime(2026, 3, 2, 16))]
+    assert window == [(None, datetime(2026, 3, 2, 23))]
     assert "1" in ids(case)
     assert "3" not in ids(case)
     case.run(NEXT)
@@ -140,7 +141,7 @@ def test_an_utc_cursor_in_another_time_zone_is_compared_in_utc(home: Settings) -
         home.sources_dir / "erp.sqlite",
         "delete from bills;"
         "insert into bills values ('1', 'C', '2026-01-05', '1', '2026-03-02 15:59:59'),"
-        " ('2', 'C', '2026-01-05', '1', '2026-03-02 16:00:00')",
+        " ('2', 'C', '2026-01-05', '1', '2026-03-02 23:00:00')",
     )
     case.run(DAY)
     assert ids(case) == ["1"]

@@ -46,7 +46,7 @@ companies as (
         company_id,
         company_id as company_name,
         currency_code,
-        'UTC' as timezone,
+        cast(null as varchar(60)) as timezone,
         'calendar' as fiscal_calendar,
         1 as fiscal_year_start_month,
         false as is_configured

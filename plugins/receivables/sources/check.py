@@ -83,7 +83,9 @@ def _check_entity(
 ) -> EntityReport:
     mode = source.entity_configs[entity].mode
     try:
-        with closing(EntityMapping(source, ENTITIES[entity], minor_units=company.minor_units)) as mapping:
+        with closing(
+            EntityMapping(source, ENTITIES[entity], minor_units=company.minor_units, zones=company.zones)
+        ) as mapping:
             available = connector.describe(entity)
             mapping.check_columns(available, where="its columns")
             rows, refused, enough = 0, 0, KINDS[source.kind].check_rows

@@ -381,7 +381,9 @@ class SourceConfig(Parsing):
     default_currency_code: CurrencyCode | None = Field(
         None, description="The currency of rows that name none."
     )
-    timezone: TimeZone = Field("UTC", description="Where its business day ends, and of its timestamps.")
+    timezone: TimeZone = Field(
+        "UTC", description="Of its timestamps; ends the day of companies that name none."
+    )
     allocation: Literal["fifo", "pro_rata"] = Field(
         "fifo", description="How a payment fills instalments when the source does not say."
     )

@@ -206,9 +206,11 @@ class EntityMapping(ColumnPlan):
         entity: Entity,
         *,
         minor_units: Mapping[str, int],
+        zones: Mapping[str, str] | None = None,
         cursor: str | None = None,
     ) -> None:
         super().__init__(source, entity, cursor=cursor)
+        self._zones = dict(zones or {})
         self._statements: dict[tuple[tuple[str, str], ...], str] = {}
         self._connection = duckdb.connect(config={"threads": "2"})
         self._connection.execute("set timezone = 'UTC'")
@@ -459,9 +461,8 @@ class EntityMapping(ColumnPlan):
 
     def _date(self, text: str, mapping: ColumnMap | None) -> str:
         formats = (mapping.formats if mapping else ()) or self._parsing("date_formats")
-        zone = literal((mapping.timezone if mapping else None) or self.source.timezone)
-        # A timestamp with an offset is a moment: its day is the day in the source's time zone.
-        moment = f"timezone({zone}, {_moment(text)})"
+        # A timestamp with an offset is a moment: its day is the one where the company is.
+        moment = f"timezone({self._day_zone(mapping)}, {_moment(text)})"
         if formats:
             cleaned = f"regexp_replace({text}, '^(\\d{{8}})\\.0+$', '\\1')" if "%Y%m%d" in formats else text
             plain = f"try_strptime({cleaned}, [{', '.join(map(literal, formats))}])::timestamp"
@@ -474,6 +475,18 @@ class EntityMapping(ColumnPlan):
             f" case when regexp_full_match({text}, {iso}) then try_cast({text} as timestamp) end,"
             f" case when regexp_full_match({text}, {literal(_WITH_OFFSET)}) then {moment} end)"
         )
+
+    def _day_zone(self, mapping: ColumnMap | None) -> str:
+        """SQL: the time zone whose days a row counts in: of the column, its company, else the source."""
+        if mapping is not None and mapping.timezone:
+            return literal(mapping.timezone)
+        own = self.source.timezone
+        default = self._zones.get(self.source.default_company_id or "", own)
+        if "company_id" not in self.entity.column_names or set(self._zones.values()) <= {default}:
+            return literal(default)
+        cases = " ".join(f"when {literal(one)} then {literal(zone)}" for one, zone in self._zones.items())
+        given, fallback = _t(self.entity.column("company_id")), literal(self.source.default_company_id or "")
+        return f"case coalesce({given}, {fallback}) {cases} else {literal(own)} end"
 
     def _timestamp(self, text: str, mapping: ColumnMap | None) -> str:
         """SQL: a moment in UTC; without an offset it is in the column's, else the source's time zone."""

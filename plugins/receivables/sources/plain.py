@@ -59,9 +59,10 @@ class PlainMapping(EntityMapping):
         entity: Entity,
         *,
         minor_units: Mapping[str, int],
+        zones: Mapping[str, str] | None = None,
         cursor: str | None = None,
     ) -> None:
-        super().__init__(source, entity, minor_units=minor_units, cursor=cursor)
+        super().__init__(source, entity, minor_units=minor_units, zones=zones, cursor=cursor)
         self._minor_units = minor_units
         # Currencies with few decimals first: the position of a code then tells its decimals.
         self._codes = sorted(minor_units, key=lambda code: minor_units[code])
@@ -221,10 +222,10 @@ class PlainMapping(EntityMapping):
         return self._timestamp(self._source_text(name, schema), mapping)
 
     def _local(self, value: str, kind: pa.DataType, target: str, mapping: ColumnMap) -> str:
-        """SQL: a date or timestamp as a moment in UTC, or for a date as the source's own day."""
+        """SQL: a date or timestamp as a moment in UTC, or for a date as the day where the company is."""
         zone = literal(mapping.timezone or self.source.timezone)
         if pa.types.is_timestamp(kind) and kind.tz is not None:
-            return f"timezone({zone if target == 'date' else literal('UTC')}, {value})"
+            return f"timezone({self._day_zone(mapping) if target == 'date' else literal('UTC')}, {value})"
         moment = f"cast({value} as timestamp)"
         if target == "date" or zone == "'UTC'":
             return moment

@@ -126,13 +126,21 @@ def suites(scope: MartsScope) -> list[Suite]:
                 rule(
                     "every_item_is_in_exactly_one_bucket",
                     no_rows("""
-                        select items.open_item_id, items.days_past_due, items.aging_bucket,
+                        select items.open_item_id, items.days_aged, items.aging_bucket,
                             count(buckets.aging_bucket) as buckets_that_fit
-                        from {batch} as items
+                        from (
+                            select batch.open_item_id, batch.aging_bucket,
+                                batch.as_of_date - case reporting.aging_basis
+                                    when 'invoice_date' then batch.document_date
+                                    when 'posting_date' then batch.posting_date
+                                    else batch.due_date
+                                end as days_aged
+                            from {batch} as batch cross join marts.dim_reporting as reporting
+                        ) as items
                         left join marts.dim_aging_buckets as buckets
-                            on (buckets.min_days is null or items.days_past_due >= buckets.min_days)
-                            and (buckets.max_days is null or items.days_past_due <= buckets.max_days)
-                        group by items.open_item_id, items.days_past_due, items.aging_bucket
+                            on (buckets.min_days is null or items.days_aged >= buckets.min_days)
+                            and (buckets.max_days is null or items.days_aged <= buckets.max_days)
+                        group by items.open_item_id, items.days_aged, items.aging_bucket
                         having count(buckets.aging_bucket) <> 1
                             or max(buckets.aging_bucket) is distinct from items.aging_bucket
                     """),

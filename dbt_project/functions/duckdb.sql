@@ -127,7 +127,9 @@ create or replace macro marts.open_items_as_of(
         aged.due_date,
         aged.days_past_due,
         buckets.aging_bucket,
-        aged.open_amount < 0 as is_credit
+        aged.open_amount < 0 as is_credit,
+        aged.currency_code <> policy.reporting_currency and coalesce(closing.rate_date < cast(as_of as date), false)
+            as is_rate_carried
     from aged
     cross join marts.dim_reporting as policy
     left join marts.fct_exchange_rates as closing
@@ -153,7 +155,8 @@ create or replace macro marts.aging_as_of(
         cast(case when count(group_amount) = count(*) then sum(group_amount) end as amount_type) as group_amount,
         cast(sum(case when is_credit then 0 else open_amount end) as amount_type) as debit_amount,
         cast(sum(case when is_credit then open_amount else 0 end) as amount_type) as credit_amount,
-        count(*) as item_count
+        count(*) as item_count,
+        bool_or(is_rate_carried) as is_rate_carried
     from
         marts.open_items_as_of(
             as_of, known_at := known_at, view_name := view_name, basis := basis, aging_day := aging_day

@@ -44,6 +44,7 @@ select * from (values
     ('not_due', null::integer, 0), ('1-30', 1, 30), ('31-60', 31, 60), ('61-90', 61, 90), ('91-120', 91, 120),
     ('121+', 121, null)
 ) as buckets(aging_bucket, min_days, max_days);
+create table marts.dim_reporting as select 'due_date' as aging_basis;
 create table marts.dim_companies as select 'A' as company_id, 'CNY' as currency_code;
 create table marts.dim_customers as
 select * from (values ('c1', 'A', 'retail'), ('c2', 'A', 'trade'))
@@ -116,7 +117,8 @@ select aged.as_of_date, aged.open_item_id, 'A' as company_id, aged.customer_id, 
     items.document_type, items.instalment_number, aged.currency_code, 'CNY' as company_currency_code,
     'CNY' as group_currency_code, aged.aging_bucket, aged.open_amount::decimal(18,2) as open_amount,
     aged.company_amount::decimal(18,2) as company_amount, aged.company_amount::decimal(18,2) as group_amount,
-    items.document_date, items.due_date, aged.days_past_due, aged.is_credit
+    items.document_date, items.document_date as posting_date, items.due_date, aged.days_past_due,
+    aged.is_credit
 from aged inner join items on aged.open_item_id = items.open_item_id
 where aged.as_of_date = date '2024-03-29';
 

@@ -70,6 +70,19 @@ def test_a_company_in_order_passes_every_rule(database: Path) -> None:
     assert check(database) == {}
 
 
+def test_the_buckets_may_count_from_another_day(database: Path) -> None:
+    rule = "ar_open_items.every_item_is_in_exactly_one_bucket"
+    with duckdb.connect(str(database)) as connection:
+        connection.execute("update marts.dim_reporting set aging_basis = 'invoice_date'")
+    assert list(check(database, only=rule)) == [rule]
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            "update marts.ar_open_items set aging_bucket = (select aging_bucket from marts.dim_aging_buckets"
+            " where as_of_date - document_date between coalesce(min_days, -999) and coalesce(max_days, 999))"
+        )
+    assert check(database, only=rule) == {}
+
+
 def test_a_difference_within_the_tolerance_counts_as_reconciled(database: Path) -> None:
     with duckdb.connect(str(database)) as connection:
         connection.execute(GL.format("gl_amount = gl_amount + 0.05, difference_amount = 0.05"))

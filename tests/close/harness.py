@@ -260,6 +260,7 @@ class Question:
     known_at: date | None
     basis: str = "due_date"
     view: str = "known"
+    aging_day: date | None = None
 
 
 class Answers:
@@ -272,11 +273,12 @@ class Answers:
         """`open_items_as_of`, per company."""
         rows = self._rows(
             "select * from marts.open_items_as_of($as_of, known_at := $known_at, view_name := $view,"
-            " basis := $basis)",
+            " basis := $basis, aging_day := $aging_day)",
             as_of=question.as_of,
             known_at=question.known_at,
             view=question.view,
             basis=question.basis,
+            aging_day=question.aging_day,
         )
         found: dict[str, list[Answer]] = defaultdict(list)
         for row in rows:
@@ -287,11 +289,12 @@ class Answers:
         """`aging_as_of`, per company and (customer, currency, bucket)."""
         rows = self._rows(
             "select * from marts.aging_as_of($as_of, known_at := $known_at, view_name := $view,"
-            " basis := $basis)",
+            " basis := $basis, aging_day := $aging_day)",
             as_of=question.as_of,
             known_at=question.known_at,
             view=question.view,
             basis=question.basis,
+            aging_day=question.aging_day,
         )
         found: dict[str, dict[tuple[str, str, str], Row]] = defaultdict(dict)
         for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -115,7 +116,5 @@ def test_the_metrics_agree_with(scenario: Scenario, opened: dict[Edges, Answers]
 
 def _questions(expected: Expected) -> list[Question]:
     """As known now can be asked with and without the day: both must give the same."""
-    question = Question(expected.as_of, expected.known_at, expected.basis, expected.view)
-    if expected.known_at != RUN_DAY:
-        return [question]
-    return [question, Question(expected.as_of, None, expected.basis, expected.view)]
+    question = Question(expected.as_of, expected.known_at, expected.basis, expected.view, expected.aging_day)
+    return [question, *([replace(question, known_at=None)] if expected.known_at == RUN_DAY else [])]

@@ -56,6 +56,7 @@ class Expected:
     known_at: date
     basis: str
     view: str
+    aging_day: date | None  # counts the age to another day than the balance day
     items: tuple[ExpectedItem, ...]
     totals: dict[str, Decimal]
     buckets: dict[str, dict[str, Decimal]]
@@ -211,6 +212,7 @@ def _expected(name: str, data: dict[str, Any]) -> Expected:
         known_at=date.fromisoformat(data["known_at"]) if "known_at" in data else RUN_DAY,
         basis=data.get("basis", "due_date"),
         view=data.get("view", "known"),
+        aging_day=date.fromisoformat(data["aging_day"]) if "aging_day" in data else None,
         items=tuple(_expected_item(name, one) for one in data["items"]),
         totals={currency: Decimal(text) for currency, text in data["totals"].items()},
         buckets={

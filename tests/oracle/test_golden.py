@@ -80,7 +80,7 @@ def oracle_answers(scenario: Scenario, expected: Expected) -> list[Answer]:
 
 def _answer(scenario: Scenario, expected: Expected, item: Item) -> Answer:
     config = scenario.book.config
-    days = item.days_past_due(expected.as_of, expected.basis)
+    days = item.days_past_due(expected.aging_day or expected.as_of, expected.basis)
 
     def amount(minor: int | None, currency: str) -> object:
         return None if minor is None else to_decimal(minor, minor_unit(currency))

@@ -49,7 +49,8 @@ closing_rates as (
     select
         report_days.as_of_date,
         rates.from_currency as currency_code,
-        rates.rate as closing_rate
+        rates.rate as closing_rate,
+        rates.rate_date < report_days.as_of_date as is_carried
     from report_days
     cross join policies
     inner join rates
@@ -103,7 +104,9 @@ converted as (
         aged.document_date,
         aged.posting_date,
         aged.due_date,
-        aged.is_credit
+        aged.is_credit,
+        aged.currency_code <> policies.reporting_currency and coalesce(closing_rates.is_carried, false)
+            as is_rate_carried
     from aged
     cross join policies
     left join currencies as group_currencies

@@ -40,6 +40,19 @@ documents as (
 
 ),
 
+balances as (
+
+    select * from {{ ref('stg_gl_balances') }}
+    where known_until = {{ forever() }} and not is_removed
+
+),
+
+companies as (
+
+    select * from {{ ref('int_companies') }}
+
+),
+
 schedules as (
 
     select
@@ -169,8 +182,28 @@ unknown_adjustment as (
 
 ),
 
+-- A balance is compared with books, and those are in the company's currency.
+foreign_balance as (
+
+    select
+        balances.source_name,
+        'gl_balances' as entity,
+        balances.company_id || '|' || cast(balances.balance_date as varchar(10)) || '|'
+        || balances.currency_code || '|' || coalesce(balances.account, '') as row_id,
+        'is in ' || balances.currency_code || ', the books of ' || balances.company_id || ' are in '
+        || companies.currency_code as reason,
+        balances.known_on
+    from balances
+    inner join companies
+        on balances.company_id = companies.company_id
+    where balances.currency_code <> companies.currency_code
+
+),
+
 refused as (
 
+    select * from foreign_balance
+    union all
     select * from unknown_invoice
     union all
     select * from unknown_credit

@@ -48,7 +48,10 @@ published as (
             aging.currency_code <> policies.reporting_currency
             and aging.open_amount <> 0
             and rates.rate is null
-        ) as is_conversion_incomplete
+        ) as is_conversion_incomplete,
+        aging.currency_code <> policies.reporting_currency
+        and aging.open_amount <> 0
+        and coalesce(rates.rate_date < aging.as_of_date, false) as is_rate_carried
     from aging
     cross join policies
     left join currencies as group_currencies

@@ -21,7 +21,8 @@ published as (
         debit_amount,
         credit_amount,
         cast(item_count as bigint) as item_count,
-        is_conversion_incomplete
+        is_conversion_incomplete,
+        is_rate_carried
     from aging
 
 )

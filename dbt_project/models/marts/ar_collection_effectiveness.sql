@@ -21,13 +21,10 @@ collectible as (
 
 ),
 
-published as (
+measured as (
 
     select
-        month_end_date,
-        company_id,
-        scope_type,
-        scope_id,
+        collectible.*,
         case
             when not is_conversion_incomplete
                 then collected_base / nullif(collectible_base, 0) * 100
@@ -44,7 +41,23 @@ published as (
             when not is_conversion_incomplete
                 then {{ ratio('ar_amount - not_due_amount', 'ar_amount') }}
         end as overdue_rate,
-        {{ ratio('overdue_item_count', 'item_count') }} as overdue_item_rate,
+        {{ ratio('overdue_item_count', 'item_count') }} as overdue_item_rate
+    from collectible
+
+),
+
+published as (
+
+    select
+        month_end_date,
+        company_id,
+        scope_type,
+        scope_id,
+        cei,
+        cei_12m,
+        recovery_rate,
+        overdue_rate,
+        overdue_item_rate,
         case when not is_conversion_incomplete then {{ money('collected_amount') }} end as collected_amount,
         case when not is_conversion_incomplete then {{ money('opening_ar_amount') }} end as opening_ar_amount,
         case when not is_conversion_incomplete then {{ money('ar_amount') }} end as closing_ar_amount,
@@ -53,8 +66,34 @@ published as (
         case
             when is_conversion_incomplete then 'conversion_incomplete'
             when collectible_base = 0 then 'nothing_was_collectible'
-        end as flag
-    from collectible
+        end as flag,
+        {{ reasons_of_nulls([
+            ('cei', [
+                ('is_conversion_incomplete', 'conversion_incomplete'),
+                ('collectible_base = 0', 'nothing_was_collectible'),
+            ]),
+            ('cei_12m', [
+                ('not has_12_months', 'insufficient_history'),
+                (
+                    'is_conversion_incomplete or collected_base_12m is null or collectible_base_12m is null',
+                    'conversion_incomplete',
+                ),
+                ('collectible_base_12m = 0', 'nothing_was_collectible'),
+            ]),
+            ('recovery_rate', [
+                (
+                    'is_conversion_incomplete or collected_amount is null or falling_due_amount is null',
+                    'conversion_incomplete',
+                ),
+                ('opening_ar_amount + falling_due_amount = 0', 'nothing_was_collectible'),
+            ]),
+            ('overdue_rate', [
+                ('is_conversion_incomplete', 'conversion_incomplete'),
+                ('ar_amount = 0', 'no_receivables'),
+            ]),
+            ('overdue_item_rate', [('item_count = 0', 'no_receivables')]),
+        ]) }} as null_reasons
+    from measured
 
 )
 

@@ -31,13 +31,10 @@ computed as (
 
 ),
 
-published as (
+measured as (
 
     select
-        month_end_date,
-        company_id,
-        scope_type,
-        scope_id,
+        computed.*,
         case when is_computable then greatest(simple_dso, 0) end as dso,
         case when is_computable then simple_dso end as dso_signed,
         case
@@ -48,6 +45,23 @@ published as (
             when is_computable and ar_amount <= 0 then 0
             when is_computable then countback_days
         end as dso_countback,
+        case when is_computable then best_dso end as best_possible_dso,
+        case when is_computable then simple_dso - best_dso end as average_days_delinquent
+    from computed
+
+),
+
+published as (
+
+    select
+        month_end_date,
+        company_id,
+        scope_type,
+        scope_id,
+        dso,
+        dso_signed,
+        dso_rolling_90,
+        dso_countback,
         case
             when not is_computable then 0
             when ar_amount <= 0 then 0
@@ -58,8 +72,8 @@ published as (
             when ar_amount <= 0 or countback_days is not null then {{ money('0') }}
             else {{ money('ar_amount - covered_sales') }}
         end as countback_uncovered_amount,
-        case when is_computable then best_dso end as best_possible_dso,
-        case when is_computable then simple_dso - best_dso end as average_days_delinquent,
+        best_possible_dso,
+        average_days_delinquent,
         case when not is_conversion_incomplete then {{ money('ar_amount') }} end as ar_amount,
         case when not is_conversion_incomplete then {{ money('not_due_amount') }} end as not_due_amount,
         case when not is_conversion_incomplete then {{ money('net_sales_amount') }} end as net_sales_amount,
@@ -69,8 +83,23 @@ published as (
             when net_sales_amount <= 0 then 'no_sales_in_period'
             when ar_amount < 0 then 'credit_balance'
             when ar_amount > 0 and countback_days is null then 'insufficient_history'
-        end as flag
-    from computed
+        end as flag,
+        {%- set family = [
+            ('is_conversion_incomplete', 'conversion_incomplete'),
+            ('net_sales_amount <= 0', 'no_sales_in_period'),
+        ] %}
+        {{ reasons_of_nulls([
+            ('dso', family),
+            ('dso_signed', family),
+            ('dso_rolling_90', family + [
+                ('net_sales_90_amount is null', 'conversion_incomplete'),
+                ('net_sales_90_amount <= 0', 'no_sales_in_period'),
+            ]),
+            ('dso_countback', family + [('countback_days is null', 'insufficient_history')]),
+            ('best_possible_dso', family),
+            ('average_days_delinquent', family),
+        ]) }} as null_reasons
+    from measured
 
 )
 

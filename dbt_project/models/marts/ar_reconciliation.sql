@@ -1,6 +1,6 @@
 with
 
-days as (
+history_days as (
 
     select * from {{ ref('int_days') }}
 
@@ -54,12 +54,39 @@ gl as (
 
 ),
 
+-- A balance of a day before the first document is a difference too.
+days as (
+
+    select
+        date_day,
+        is_month_end
+    from history_days
+    union all
+    select distinct
+        gl.as_of_date as date_day,
+        false as is_month_end
+    from gl
+    left join history_days
+        on gl.as_of_date = history_days.date_day
+    where history_days.date_day is null
+
+),
+
+-- And so is that of a company whose documents nobody delivered.
 books as (
 
-    select distinct
-        history.company_id,
-        history.company_currency_code as currency_code
+    select
+        company_id,
+        company_currency_code as currency_code
     from history
+    union
+    select
+        gl.company_id,
+        gl.currency_code
+    from gl
+    left join history
+        on gl.company_id = history.company_id
+    where history.company_id is null
 
 ),
 

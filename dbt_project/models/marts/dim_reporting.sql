@@ -18,6 +18,7 @@ published as (
         policies.reporting_currency,
         cast(coalesce(currencies.minor_unit, 2) as integer) as reporting_minor_unit,
         cast(policies.daily_snapshot_days as integer) as daily_snapshot_days,
+        '{{ var('aging_basis') }}' as aging_basis,
         {{ as_of_date() }} as as_of_date
     from policies
     left join currencies

@@ -65,8 +65,13 @@ def _common(table: str, scope: MartsScope) -> tuple[Rule, ...]:
             "every_company_is_there",
             no_rows(f"""
                 select companies.company_id from (
-                    select distinct company_id from marts.ar_aging_daily
-                    where as_of_date = (date_trunc('month', date '{scope.day}' + 1) - interval 1 day)::date
+                    -- The daily series has every company on every day, also before its first document.
+                    select distinct daily.company_id
+                    from marts.ar_aging_daily as daily
+                    inner join {scope.periods} as periods
+                        on daily.company_id = periods.company_id
+                        and daily.as_of_date = periods.month_end_date
+                    where daily.item_count > 0
                 ) as companies
                 where companies.company_id not in (
                     select company_id from {{batch}} where scope_type = 'company'

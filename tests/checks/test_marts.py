@@ -70,6 +70,20 @@ def test_a_company_in_order_passes_every_rule(database: Path) -> None:
     assert check(database) == {}
 
 
+def test_a_company_that_has_just_begun_has_no_figures_yet(database: Path) -> None:
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            "insert into marts.ar_aging_daily select * replace ('B' as company_id, 0 as open_amount,"
+            " 0 as company_amount, 0 as debit_amount, 0 as credit_amount, 0 as item_count)"
+            " from marts.ar_aging_daily"
+        )
+        connection.execute(
+            "insert into marts.dim_fiscal_dates select * replace ('B' as company_id)"
+            " from marts.dim_fiscal_dates"
+        )
+    assert check(database, only="ar_dso.every_company_is_there") == {}
+
+
 def test_the_buckets_may_count_from_another_day(database: Path) -> None:
     rule = "ar_open_items.every_item_is_in_exactly_one_bucket"
     with duckdb.connect(str(database)) as connection:

@@ -116,11 +116,12 @@ def killed(settings: Settings, day: date, point: str) -> None:
 # --- the marts ---
 
 
-def row_hashes(connection: duckdb.DuckDBPyConnection) -> Hashes:
+def row_hashes(connection: duckdb.DuckDBPyConnection, *, digits: int = 12) -> Hashes:
     """Every table of schema `marts`: the sorted hashes of its rows.
 
-    A `double` counts with 12 digits: the last ones of a sum depend on the order in which DuckDB's
-    threads deliver the rows. Amounts are decimals and count with every digit.
+    A `double` counts with 12 digits, or fewer where the inputs came in another order: the last ones of a sum
+    depend on the order in which rows arrive and DuckDB's threads deliver them. Amounts are decimals and count
+    with every digit.
     """
     columns: dict[str, list[str]] = {}
     for table, column, kind in connection.execute(
@@ -128,7 +129,7 @@ def row_hashes(connection: duckdb.DuckDBPyConnection) -> Hashes:
         " where database_name = current_database() and schema_name = 'marts'"
         " order by table_name, column_index"
     ).fetchall():
-        value = f"format('{{:.12g}}', {column})" if kind == "DOUBLE" else f'"{column}"'
+        value = f"format('{{:.{digits}g}}', {column})" if kind == "DOUBLE" else f'"{column}"'
         columns.setdefault(table, []).append(value)
     return {table: hashes_of(connection, table, values) for table, values in columns.items()}
 
@@ -155,7 +156,7 @@ def digest(hashes: Hashes) -> str:
     return hashlib.sha256(repr(sorted(hashes.items())).encode()).hexdigest()[:16]
 
 
-def hashes_in(database: Path) -> Hashes:
+def hashes_in(database: Path, *, digits: int = 12) -> Hashes:
     """The row hashes of a database file."""
     with reading(database) as connection:
-        return row_hashes(connection)
+        return row_hashes(connection, digits=digits)

@@ -471,15 +471,10 @@ def test_a_form_without_the_right_to_see_it_is_named(
 # --- the storm ---
 
 
-def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
-    home: Settings, server: Kingdee, clock: JumpingClock
-) -> None:
-    company = Company(server)
-    stormy, quiet = erp(home, server, name="stormy"), erp(home, server, name="quiet")
-    stormy.run(MONDAY)
-    quiet.run(MONDAY)
+def storm(server: Kingdee, company: Company) -> list[Fault]:
+    """Tuesday happens while it is read: sessions end, answers break, documents change."""
     receivable, receipt = is_query("AR_receivable"), is_query("AR_RECEIVEBILL")
-    faults = (
+    return [
         Fault(
             "answer", is_query("BD_Customer"), after=1, answer=Answer("", 429, headers={"Retry-After": "2"})
         ),
@@ -495,7 +490,17 @@ def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
             after=3,
             answer=Answer("response_error: 会话超时", 200, "text/plain"),
         ),
-    )
+    ]
+
+
+def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
+    home: Settings, server: Kingdee, clock: JumpingClock
+) -> None:
+    company = Company(server)
+    stormy, quiet = erp(home, server, name="stormy"), erp(home, server, name="quiet")
+    stormy.run(MONDAY)
+    quiet.run(MONDAY)
+    faults = storm(server, company)
     with server.plan(*faults):
         stormy.run(TUESDAY)
     stormy.run(TUESDAY, run="after-the-storm")

@@ -371,15 +371,9 @@ def test_an_endpoint_that_the_tenant_does_not_publish_is_named(
 # --- the storm ---
 
 
-def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
-    home: Settings, server: YonBIP, clock: JumpingClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    company = Company(server)
-    stormy, quiet = bip(home, server, name="stormy"), bip(home, server, name="quiet")
-    stormy.run(MONDAY)
-    quiet.run(MONDAY)
-    faults = (
+def storm(server: YonBIP, company: Company) -> list[Fault]:
+    """Tuesday happens while it is read: tokens end, answers break, rows move."""
+    return [
         Fault("answer", is_list(CUSTOMERS), answer=server.error("310032", "访问频率超过限制")),
         Fault("reset", is_list(RECEIVABLE)),
         Fault("truncate", is_list(RECEIVABLE), after=2),
@@ -388,7 +382,18 @@ def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
         Fault("page", is_list(COLLECTION), after=3, times=2),
         Fault("answer", is_list(VERIFY), answer=Answer("非法token", 200, "text/plain")),
         Fault("truncate", is_list(VERIFY), after=2),
-    )
+    ]
+
+
+def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
+    home: Settings, server: YonBIP, clock: JumpingClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    company = Company(server)
+    stormy, quiet = bip(home, server, name="stormy"), bip(home, server, name="quiet")
+    stormy.run(MONDAY)
+    quiet.run(MONDAY)
+    faults = storm(server, company)
     with server.plan(*faults):
         stormy.run(TUESDAY)
     stormy.run(TUESDAY, run="after-the-storm")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from receivables.errors import ConfigError
@@ -16,7 +19,9 @@ from receivables.sources import check_source, open_connector
 from receivables.sources.base import Window
 from receivables.sources.http import AuthenticationError
 from receivables.sources.http_state import QuotaError, ThrottledError
+from tests.sources.http_fakes import Script
 from tests.sources.mirror import Mirror
+from tests.sources.setup import write_source
 from tests.sources.zoho_fixture import (
     FIRST,
     VARIABLES,
@@ -461,3 +466,66 @@ def test_the_order_that_was_met_is_said(home: Settings, monkeypatch: pytest.Monk
             with open_connector(case.source, case.settings) as connector:
                 list(connector.read("invoices", Window(at(FIRST), end_of(FIRST))))
                 assert [one for one in connector.notes("invoices") if words in one]  # type: ignore[attr-defined]
+
+
+def test_entities_that_are_read_at_once_share_token_limits_and_answers(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Airflow does it: a task for each entity, four of them at a time."""
+    with zoho_books(home, monkeypatch) as (zoho, case):
+        customer = zoho.company.contact("Big", currency="EUR")
+        for _number in range(40):
+            invoice = zoho.company.invoice(customer, "2026-02-01", "10.00")
+            zoho.company.payment(customer, "2026-02-02", "10.00", {invoice: "10.00"})
+        zoho.clock.time = at(FIRST + timedelta(days=1), 1)
+
+        def read(entity: str) -> int:
+            with open_connector(case.source, case.settings) as connector:
+                batches = connector.read(entity, Window(None, end_of(FIRST)))
+                return sum(batch.table.num_rows for batch in batches)
+
+        entities = list(case.source.entity_configs)
+        with ThreadPoolExecutor(4) as tasks:
+            rows = dict(zip(entities, tasks.map(read, entities), strict=True))
+        assert (rows["invoices"], rows["receipts"], rows["applications"]) == (40, 40, 40)
+        assert zoho.tokens_given == 1
+        details = [path for path in zoho.requests if path.startswith("/books/v3/customerpayments/")]
+        assert len(details) == len(set(details)) == 40
+        (limits,) = home.http_state.glob("limits-*.json")
+        counts = json.loads(limits.read_text())["buckets"]["calls_per_minute"]
+        assert sum(counts.values()) == len(zoho.requests)
+
+
+@pytest.mark.parametrize(
+    ("centre", "accounts", "api"),
+    [
+        ("us", "accounts.zoho.com", "www.zohoapis.com"),
+        ("eu", "accounts.zoho.eu", "www.zohoapis.eu"),
+        ("in", "accounts.zoho.in", "www.zohoapis.in"),
+        ("au", "accounts.zoho.com.au", "www.zohoapis.com.au"),
+        ("jp", "accounts.zoho.jp", "www.zohoapis.jp"),
+        ("cn", "accounts.zoho.com.cn", "www.zohoapis.com.cn"),
+        ("sa", "accounts.zoho.sa", "www.zohoapis.sa"),
+        ("ca", "accounts.zohocloud.ca", "www.zohoapis.ca"),
+    ],
+)
+def test_each_data_centre_is_asked_at_its_own_address(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, centre: str, accounts: str, api: str
+) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.path == "/oauth/v2/token":
+            return httpx.Response(200, json={"access_token": "1000.token.aaaa", "expires_in": 3600})
+        page = {"has_more_page": False, "per_page": 200}
+        return httpx.Response(200, json={"code": 0, "contacts": [], "page_context": page})
+
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    real = httpx.Client
+    monkeypatch.setattr(httpx, "Client", lambda **how: real(**{**how, "transport": Script([answer])}))
+    case = write_source(home, f"kind: zoho_books\norganization_id: '1'\ndata_centre: {centre}\n", name="zoho")
+    with open_connector(case.source, case.settings) as connector:
+        assert list(connector.read("customers", Window(None, end_of(FIRST)))) == []
+    assert asked == [accounts, api]

@@ -12,7 +12,7 @@ from receivables.sources import open_connector
 from receivables.sources.http import AuthenticationError
 from receivables.sources.http_state import QuotaError
 from tests.sources.mirror import Mirror, keys
-from tests.sources.zoho_fixture import FIRST, at, end_of, zoho_crm
+from tests.sources.zoho_fixture import FIRST, at, end_of, zoho_books, zoho_crm
 from tests.sources.zoho_standin import Fault
 
 NEXT = FIRST + timedelta(days=1)
@@ -110,3 +110,34 @@ def test_only_customers_are_read_from_the_crm(home: Settings, monkeypatch: pytes
     more = "entities: {invoices: {}}\n"
     with zoho_crm(home, monkeypatch, more=more) as (_, case), pytest.raises(ConfigError, match="zoho_books"):
         _ = case.source
+
+
+def test_customers_of_the_books_get_owner_and_segment_from_the_crm(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = "crm: {segment: Tier}\nentities: {customers: {}}\n"
+    with zoho_books(home, monkeypatch, more=more) as (zoho, case):
+        company = zoho.company
+        linked = company.account("Bowman Holding", owner="Li", Tier="A")
+        company.account("Hans GmbH", owner="Eva", Tier="B")
+        for _number in range(2):
+            company.account("Twice", owner="Nobody", Tier="Z")
+        company.contact("Bowman and Co", zcrm_account_id=linked)
+        for name in ("Hans GmbH", "Twice"):
+            company.contact(name)
+        mirror = Mirror(case)
+        mirror.load(end_of(FIRST))
+        assert {
+            row["customer_name"]: (row["collector"], row["segment"]) for row in mirror.values("customers")
+        } == {
+            "Bowman and Co": ("Li", "A"),
+            "Hans GmbH": ("Eva", "B"),
+            "Twice": (None, None),
+        }
+        zoho.clock.time = at(NEXT)
+        company.edit_account(linked, Owner={"name": "Max", "id": "2", "email": "max@example.com"})
+        zoho.clock.time = at(NEXT + timedelta(days=1), 1)
+        mirror.load(end_of(NEXT))
+        owners = {row["customer_name"]: row["collector"] for row in mirror.values("customers")}
+        assert owners == {"Bowman and Co": "Max", "Hans GmbH": "Eva", "Twice": None}
+        assert zoho.tokens_given == 2, "one for each night, for both services"

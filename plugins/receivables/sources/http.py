@@ -158,7 +158,7 @@ class Api:
 
     `authorize(call, token)` gives the call with its token; `fetch_token(send)` gets a new one, with `send`
     for calls that need none; `judge(answer)` is None for a success. `identity` names the credentials: whoever
-    has the same ones shares the token and the limits.
+    has the same ones shares the token, and the limits too if `account` is the same.
     """
 
     what: str
@@ -166,6 +166,7 @@ class Api:
     fetch_token: Callable[[Callable[[Call], Answer]], Token]
     judge: Callable[[Answer], Verdict | None] = judge_status
     identity: tuple[str, ...] = field(default=(), repr=False)
+    account: str = ""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     buckets: tuple[Bucket, ...] = ()
     denied: str = "check the credentials and the rights they were given"
@@ -199,7 +200,10 @@ class HttpClient:
         self._attempts = attempts
         name = name_of(*api.identity)
         self._tokens = TokenCache(state / f"token-{name}.json", clock=self.clock)
-        self._limit = RateLimit(state / f"limits-{name}.json", api.buckets, what=api.what, clock=self.clock)
+        counted = name_of(*api.identity, api.account) if api.account else name
+        self._limit = RateLimit(
+            state / f"limits-{counted}.json", api.buckets, what=api.what, clock=self.clock
+        )
         self._known_tokens: set[str] = set()
         self._http = httpx.Client(
             http2=False,

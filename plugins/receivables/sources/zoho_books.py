@@ -10,7 +10,9 @@ import hashlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,6 +41,14 @@ from receivables.sources.http import (
 from receivables.sources.http_state import Clock, Spool
 from receivables.sources.offset_pages import OffsetPages, Page
 from receivables.sources.zoho import ZohoSource, open_client
+from receivables.sources.zoho_crm import (
+    CrmEntity,
+    ZohoCrmConnector,
+    ZohoCrmSource,
+    changed_in,
+    customer_of,
+)
+from receivables.yamlfile import StrictModel
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +82,8 @@ _RECORDED = ("created_at", "updated_at")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "customers": (
         "customer_id", "customer_name", "country_code", "region", "currency_code", "payment_terms_days",
-        "credit_limit_amount", "email", "language", "is_active", *_RECORDED,
+        "credit_limit_amount", "segment", "industry", "collector", "salesperson", "email", "language",
+        "is_active", *_RECORDED,
         "company_name", "phone", "country", "crm_account_id", "outstanding_amount", "unused_credits_amount",
     ),
     "invoices": (
@@ -111,6 +122,14 @@ class BooksEntity(HttpEntity):
     )
 
 
+class CrmLink(StrictModel):
+    """Owner and segment from the accounts of Zoho CRM, with the same refresh token."""
+
+    version: str = Field("v8", description="Of the CRM's API.")
+    module: str = Field("Accounts", description="API name of the module that holds the customers.")
+    segment: str = Field("Account_Type", description="API name of the field that is the segment.")
+
+
 class ZohoBooksSource(ZohoSource):
     """An organization in Zoho Books."""
 
@@ -119,6 +138,9 @@ class ZohoBooksSource(ZohoSource):
     version: str = Field("v3", description="Of the API.")
     contact_details: bool = Field(
         True, description="One call for each new or changed contact: country, credit limit, opening balance."
+    )
+    crm: CrmLink | None = Field(
+        None, description="{}: customers get collector, salesperson and segment from Zoho CRM."
     )
     opening_balance_date: date | None = Field(
         None, description="The day of the contacts' opening balances; default: the day each was created."
@@ -219,6 +241,7 @@ class ZohoBooksConnector:
         self._lists: dict[str, list[Row]] = {}
         self._unsorted: set[str] = set()
         self._met: dict[str, None] = {}
+        self._settings = settings
         self._end: datetime | None = None
         self._makers: dict[str, Callable[[Window], Iterator[Row]]] = {
             "customers": self._customers,
@@ -440,12 +463,18 @@ class ZohoBooksConnector:
             yield from self._opening_balances(self._all(CONTACTS), window=whole)
 
     def _customers(self, window: Window) -> Iterator[Row]:
-        rows = self._changed("customers", CONTACTS, window)
+        # An account changes without its contact: with a CRM, every contact is looked at.
+        accounts = _Accounts(self._crm_accounts()) if self.source.crm else None
+        rows = self._all(CONTACTS) if accounts else self._changed("customers", CONTACTS, window)
+        is_full = self.source.entities["customers"].mode == "full"
         pairs: Iterable[tuple[Row, Row]] = (
             self._details(CONTACTS, rows) if self.source.contact_details else ((row, {}) for row in rows)
         )
         for row, detail in pairs:
             address = detail.get("billing_address") or {}
+            account = accounts.of(row, detail) if accounts else None
+            if accounts and not is_full and not self._is_changed(row, account, window):
+                continue
             yield {
                 "customer_id": row["contact_id"],
                 "customer_name": row.get("contact_name") or row.get("customer_name"),
@@ -464,8 +493,48 @@ class ZohoBooksConnector:
                 "crm_account_id": detail.get("zcrm_account_id") or row.get("zcrm_account_id"),
                 "outstanding_amount": row.get("outstanding_receivable_amount"),
                 "unused_credits_amount": row.get("unused_credits_receivable_amount"),
+                **self._from_crm(row, account, window),
                 **_custom_fields({**row, **detail}),
             }
+
+    def _crm_accounts(self) -> list[Row]:
+        link = self.source.crm or CrmLink()
+        shared = {name: getattr(self.source, name) for name in ("data_centre", "accounts_url", "api_url")}
+        crm = ZohoCrmSource(
+            kind="zoho_crm",
+            auth=self.source.auth,
+            limits=self.source.limits,
+            timezone=self.source.timezone,
+            version=link.version,
+            module=link.module,
+            entities={"customers": CrmEntity(fields=(link.segment,))},
+            **shared,
+        )
+        crm._file = self.source.file
+        with closing(ZohoCrmConnector(crm, self._settings, clock=self._client.clock)) as connector:
+            return list(connector.accounts(None))
+
+    def _is_changed(self, row: Row, account: Row | None, window: Window) -> bool:
+        """Whether a contact or its account changed in the window, and the contact not after it."""
+        if not self._is_in(row, Window(None, window.end)):
+            return False
+        return self._is_in(row, window) or (account is not None and changed_in(account, window))
+
+    def _from_crm(self, row: Row, account: Row | None, window: Window) -> Row:
+        if account is None:
+            return {}
+        found = customer_of(account)
+        link = self.source.crm or CrmLink()
+        moments = [self._moment(row), self._moment({"last_modified_time": account.get("Modified_Time")})]
+        known = [moment for moment in moments if moment is not None and moment < window.end]
+        return {
+            "segment": found.get(link.segment),
+            "industry": found["industry"],
+            "collector": found["collector"],
+            "salesperson": found["salesperson"],
+            "crm_account_id": account["id"],
+            **({"updated_at": max(known).isoformat()} if known else {}),
+        }
 
     def _invoices(self, window: Window) -> Iterator[Row]:
         for row in self._changed("invoices", INVOICES, window):
@@ -744,6 +813,26 @@ def _slim(of: _List, row: Row) -> Row:
         text = json.dumps(row, sort_keys=True, default=str)
         version = hashlib.sha256(text.encode()).hexdigest()[:32]
     return {**{name: row[name] for name in _FIELDS if name in row}, "version": version}
+
+
+class _Accounts:
+    """The accounts of the CRM, found by the id that a contact names, else by a name that one account has."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._by_id = {str(row["id"]): row for row in rows}
+        names = Counter(row.get("Account_Name") for row in self._by_id.values())
+        self._by_name = {
+            row.get("Account_Name"): row
+            for row in self._by_id.values()
+            if names[row.get("Account_Name")] == 1
+        }
+
+    def of(self, row: Row, detail: Row) -> Row | None:
+        """The account of a contact, None when it has none."""
+        named = detail.get("zcrm_account_id") or row.get("zcrm_account_id")
+        if named:
+            return self._by_id.get(str(named))
+        return self._by_name.get(row.get("contact_name"))
 
 
 def _recorded(row: Row) -> Row:

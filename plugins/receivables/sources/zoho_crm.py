@@ -111,10 +111,10 @@ class ZohoCrmConnector:
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Accounts that changed in the window; all that are there when the entity is full."""
         if self.source.entities[entity].mode == "full":
-            rows: Iterable[Row] = self._accounts(None)
+            rows: Iterable[Row] = self.accounts(None)
         else:
-            rows = (row for row in self._accounts(window.start) if _is_in(row, window))
-        yield from batches(map(_customer, rows), self.describe(entity), origin="zoho_crm/customers")
+            rows = (row for row in self.accounts(window.start) if changed_in(row, window))
+        yield from batches(map(customer_of, rows), self.describe(entity), origin="zoho_crm/customers")
 
     def sweep(self, entity: str) -> Iterator[SourceBatch]:
         """The ids of all accounts that are there.
@@ -123,15 +123,15 @@ class ZohoCrmConnector:
         and then the list is read once more.
         """
         start = self._client.clock.now()
-        present = {row["id"] for row in self._accounts(None)}
+        present = {row["id"] for row in self.accounts(None)}
         if self._deleted_since(start):
             log.info("source %s: accounts went while the list was read; it is read again", self.source.name)
-            present |= {row["id"] for row in self._accounts(None)}
+            present |= {row["id"] for row in self.accounts(None)}
             present -= self._deleted_since(start)
         rows = ({"customer_id": key} for key in sorted(present))
         yield from batches(rows, self.describe(entity), origin="zoho_crm/customers")
 
-    def _accounts(self, since: datetime | None) -> Iterator[Row]:
+    def accounts(self, since: datetime | None) -> Iterator[Row]:
         """Accounts in the order of their ids, each once: an order that no edit changes."""
         fields = (*_FIELDS, *self.source.entities["customers"].fields)
         params = {"fields": ",".join(fields), "sort_by": "id", "sort_order": "asc"}
@@ -168,7 +168,8 @@ class ZohoCrmConnector:
             page += 1
 
 
-def _is_in(row: Row, window: Window) -> bool:
+def changed_in(row: Row, window: Window) -> bool:
+    """Whether an account changed in the window; one that does not say when may have."""
     try:
         moment = datetime.fromisoformat(str(row.get("Modified_Time")))
     except ValueError:
@@ -181,7 +182,8 @@ def _named(value: Any, part: str = "name") -> Any:
     return value.get(part) if isinstance(value, dict) else value
 
 
-def _customer(row: Row) -> Row:
+def customer_of(row: Row) -> Row:
+    """An account as canonical columns, and its own fields."""
     return {
         **{name: _named(value) for name, value in row.items()},
         "customer_id": row["id"],

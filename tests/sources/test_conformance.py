@@ -13,10 +13,12 @@ import pytest
 from receivables.settings import Settings
 from receivables.sources.kinds import KINDS, Kind
 from tests.conftest import PROJECT
+from tests.extracts.test_connector import BSAD, BSID, NOT_EMPTY, OPEN_LINE
 from tests.sources import kontor_standin
 from tests.sources.china import use_clock
 from tests.sources.conformance import RULES, Subject, Tools
 from tests.sources.setup import INVOICES, write_source
+from tests.sources.test_ecb import HISTORY
 from tests.sources.test_fxiaoke import VARIABLES as FXIAOKE
 from tests.sources.test_fxiaoke import Company, crm
 from tests.sources.test_kingdee import VARIABLES as KINGDEE
@@ -128,6 +130,28 @@ def kontor(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]
         yield Subject(case, ("KONTOR_API_KEY",), {"KONTOR_API_KEY": kontor_standin.KEY})
 
 
+@contextmanager
+def ecb(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    monkeypatch.setenv("RATES_FOLDER", str(home.sources_dir))
+    case = write_source(home, "kind: ecb\npath: ${RATES_FOLDER}/eurofxref-hist.csv\n")
+    case.data("eurofxref-hist.csv", HISTORY)
+    yield Subject(case, ("RATES_FOLDER",))
+
+
+@contextmanager
+def extracts(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    monkeypatch.setenv("SAP_FOLDER", str(home.sources_dir / "sap"))
+    text = (
+        "kind: extracts\nsystem: sap\nfolder: ${SAP_FOLDER}\noptions: {amounts: as_shown}\n"
+        "leave_out: [credit_memos, receipts, applications, adjustments, exchange_rates]\n"
+    )
+    case = write_source(home, text)
+    case.data("sap/BSID.csv", BSID + OPEN_LINE)
+    case.data("sap/BSAD.csv", BSAD + NOT_EMPTY)
+    case.data("sap/KNA1.csv", "KUNNR,NAME1\n0000000042,Muster AG\n")
+    yield Subject(case, ("SAP_FOLDER",))
+
+
 SUBJECTS: dict[str, Make] = {
     "files": files,
     "sql": sql,
@@ -136,6 +160,8 @@ SUBJECTS: dict[str, Make] = {
     "fxiaoke": fxiaoke,
     "kingdee": kingdee,
     "yonbip": yonbip,
+    "extracts": extracts,
+    "ecb": ecb,
     "kontor": kontor,
 }
 

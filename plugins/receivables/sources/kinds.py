@@ -17,6 +17,8 @@ from receivables.errors import ConfigError
 from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS, Connector
 from receivables.sources.config import FilesSource, SourceConfig, SqlSource
+from receivables.sources.databases import DatabaseConnector, ErpnextSource, OdooSource
+from receivables.sources.databases.odoo_api import connect_odoo
 from receivables.sources.ecb import EcbConnector, EcbSource
 from receivables.sources.extracts import ExtractsConnector, ExtractsSource
 from receivables.sources.files import FilesConnector
@@ -58,6 +60,8 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "files": Kind(FilesSource, FilesConnector),
     "sql": Kind(SqlSource, SqlConnector),
+    "erpnext": Kind(ErpnextSource, DatabaseConnector),
+    "odoo": Kind(OdooSource, connect_odoo),
     "fxiaoke": Kind(FxiaokeSource, FxiaokeConnector),
     "extracts": Kind(ExtractsSource, ExtractsConnector),
     "ecb": Kind(EcbSource, EcbConnector),

@@ -1,0 +1,147 @@
+-- What was set against which invoice, from the payment ledger. The day is the day it was recorded.
+with {% include '_ledger.sql' %},
+
+pairs as (
+    select
+        ledger.voucher_type, ledger.voucher_no, ledger.against_voucher_no, ledger.party,
+        -sum(ledger.amount) as amount,
+        min(ledger.creation) as creation,
+        max(ledger.modified) as modified,
+        row_number() over (
+            partition by ledger.voucher_type, ledger.voucher_no
+            order by cast(min(ledger.creation) as date), sum(ledger.amount), ledger.against_voucher_no
+        ) as place
+    from ledger
+    where ledger.against_voucher_type = 'Sales Invoice' and ledger.against_voucher_no <> ledger.voucher_no
+        and ledger.amount < 0
+    group by ledger.voucher_type, ledger.voucher_no, ledger.against_voucher_no, ledger.party
+),
+
+-- Money that the customer kept: a payment entry says how much, not of which invoice. The first that it paid has
+-- it; of several on one day the largest.
+deductions as (
+    select
+        deduction.parent,
+        round(sum(deduction.amount) / coalesce(nullif(max(payment.source_exchange_rate), 0), 1), 2) as amount
+    from "tabPayment Entry Deduction" as deduction
+    inner join "tabPayment Entry" as payment on payment.name = deduction.parent
+    {%- if has('tabPayment Entry Deduction', 'is_exchange_gain_loss') %}
+    where coalesce(deduction.is_exchange_gain_loss, 0) = 0
+    {%- else %}
+    {{ note('Payment Entry Deduction has no is_exchange_gain_loss: the exchange gain account of the company says which deductions are no discount') }}
+    inner join "tabCompany" as company on company.name = payment.company
+    where deduction.account <> coalesce(company.exchange_gain_loss_account, '')
+    {%- endif %}
+    group by deduction.parent
+    having sum(deduction.amount) > 0
+),
+
+-- Rows of a payment entry name the part of the schedule that they pay, and keep the day they were added.
+parts as (
+    select
+        reference.parent, reference.reference_name,
+        {%- if has('tabPayment Entry Reference', 'payment_term') %}
+        (
+            select min(schedule.idx) from "tabPayment Schedule" as schedule
+            where schedule.parent = reference.reference_name and schedule.parenttype = 'Sales Invoice'
+                and schedule.payment_term = reference.payment_term
+        ) as instalment_number,
+        {%- else %}
+        {{ note('Payment Entry Reference has no payment_term: payments name no instalment') }}
+        cast(null as decimal(9, 0)) as instalment_number,
+        {%- endif %}
+        reference.allocated_amount as amount,
+        reference.creation,
+        reference.idx,
+        sum(reference.allocated_amount) over (partition by reference.parent, reference.reference_name) as whole,
+        row_number() over (
+            partition by reference.parent, reference.reference_name
+            order by cast(reference.creation as date), reference.allocated_amount desc, reference.idx
+        ) as place
+    from "tabPayment Entry Reference" as reference
+    where reference.reference_doctype = 'Sales Invoice' and reference.parenttype = 'Payment Entry'
+)
+
+select
+    case
+        when parts.idx is null then concat(pairs.voucher_no, '/', pairs.against_voucher_no)
+        else concat(pairs.voucher_no, '/', pairs.against_voucher_no, '/', parts.idx)
+    end as application_id,
+    'receipt' as credit_type,
+    pairs.voucher_no as credit_id,
+    pairs.against_voucher_no as invoice_id,
+    coalesce(parts.amount, pairs.amount)
+    - case
+        when pairs.place = 1 and coalesce(parts.place, 1) = 1 then coalesce(deductions.amount, 0) else 0
+    end as amount,
+    case when pairs.place = 1 and coalesce(parts.place, 1) = 1 then coalesce(deductions.amount, 0) else 0 end
+        as discount_amount,
+    cast(coalesce(parts.creation, pairs.creation) as date) as applied_on,
+    parts.instalment_number,
+    pairs.creation as created_at,
+    pairs.modified as updated_at
+from pairs
+left join parts
+    on parts.parent = pairs.voucher_no and parts.reference_name = pairs.against_voucher_no
+    and parts.whole = pairs.amount
+left join deductions on deductions.parent = pairs.voucher_no
+where pairs.voucher_type = 'Payment Entry'
+union all
+select
+    concat(pairs.voucher_no, '/', pairs.against_voucher_no),
+    'credit_memo',
+    pairs.voucher_no,
+    pairs.against_voucher_no,
+    pairs.amount,
+    0,
+    cast(pairs.creation as date),
+    null,
+    pairs.creation,
+    pairs.modified
+from pairs
+where pairs.voucher_type = 'Sales Invoice'
+union all
+-- A journal carries a return over to an invoice, or is itself the credit.
+select
+    concat(pairs.voucher_no, '/', pairs.against_voucher_no),
+    case
+        when memos.credit_id is not null then 'credit_memo'
+        when journals.purpose = 'receipt' then 'receipt'
+        else 'journal'
+    end,
+    coalesce(memos.credit_id, concat(pairs.voucher_no, '/', pairs.party)),
+    pairs.against_voucher_no,
+    pairs.amount,
+    0,
+    cast(pairs.creation as date),
+    null,
+    pairs.creation,
+    pairs.modified
+from pairs
+inner join journals on journals.name = pairs.voucher_no
+left join (
+    select ledger.voucher_no, min(ledger.against_voucher_no) as credit_id
+    from ledger
+    inner join "tabSales Invoice" as memo on memo.name = ledger.against_voucher_no and memo.is_return = 1
+    where ledger.voucher_type = 'Journal Entry' and ledger.amount > 0
+    group by ledger.voucher_no
+) as memos on memos.voucher_no = pairs.voucher_no
+where pairs.voucher_type = 'Journal Entry' and journals.purpose in ('journal', 'receipt')
+union all
+select
+    concat(invoice.name, '/paid'),
+    'receipt',
+    concat(invoice.name, '/paid'),
+    invoice.name,
+    case
+        when invoice.party_account_currency = invoice.currency
+            then invoice.paid_amount - coalesce(invoice.change_amount, 0)
+        else invoice.base_paid_amount - coalesce(invoice.base_change_amount, 0)
+    end,
+    0,
+    invoice.posting_date,
+    null,
+    invoice.creation,
+    invoice.modified
+from "tabSales Invoice" as invoice
+where invoice.is_pos = 1 and invoice.is_return = 0 and invoice.paid_amount > 0 and invoice.docstatus > 0

@@ -1,0 +1,280 @@
+"""What is cancelled, undone or deleted in ERPNext and Odoo reaches raw on the next day; versions differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from receivables import demo
+from receivables.errors import ConfigError, PermanentError
+from receivables.settings import Settings
+from receivables.sources import check_source, load_source
+from tests.databases import erpnext, odoo
+from tests.databases.company import Company, read_company
+from tests.databases.writing import fill_mysql, fill_postgres
+from tests.servers import MariaDb, Postgres
+from tests.sources.setup import Case, write_source
+
+pytestmark = pytest.mark.xdist_group("databases")
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """Sixty days of the demo company."""
+    path = tmp_path_factory.mktemp("small") / "erp.sqlite"
+    demo.create(path, invoices=300, days=60)
+    return read_company(path)
+
+
+@dataclass(frozen=True)
+class System:
+    """One installation: its source, and a way to change it."""
+
+    case: Case
+    company: Company
+    execute: Callable[..., None]
+
+    @property
+    def day(self) -> date:
+        return max(row["balance_date"] for row in self.company["gl_balance"])
+
+    def settled(self, count: int = 1) -> dict[str, Any]:
+        """A settlement by a receipt that holds and settles this many invoices."""
+        by_credit = self.company.settlements_by("credit_no")
+        posted = {row["receipt_no"] for row in self.company["cash_receipt"] if row["doc_status"] == "POSTED"}
+        return next(rows[0] for number, rows in by_credit.items() if number in posted and len(rows) == count)
+
+    def reload(self) -> dict[str, tuple[int, int, int]]:
+        """New, changed and removed rows of the next day, of the entities that had any."""
+        report = self.case.run(self.day + timedelta(days=1))
+        return {
+            one.entity: (one.new, one.changed, one.removed)
+            for one in report.entities
+            if one.new or one.changed or one.removed
+        }
+
+    def key(self, entity: str, condition: str) -> str:
+        return str(self.case.query(f"select min(_row_key) from raw_erp.{entity} where {condition}")[0][0])
+
+    def last(self, entity: str, key: str, columns: str) -> tuple[Any, ...]:
+        rows = self.case.query(
+            f"select {columns} from raw_erp.{entity} where _row_key = '{key}' order by _version desc limit 1"
+        )
+        return rows[0]
+
+
+@pytest.fixture
+def site(
+    mariadb: MariaDb, home: Settings, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[System]:
+    """An ERPNext site on MariaDB, loaded once."""
+    rows = erpnext.Site(company, prefix="HD").rows
+    fill_mysql(mariadb, "changing", erpnext.statements("mysql"), rows)
+    monkeypatch.setenv("SITE_URL", mariadb.url("changing"))
+    case = write_source(
+        home, f'kind: erpnext\nconnection: {{mysql: "${{SITE_URL}}"}}\ntimezone: {erpnext.ZONE}\n'
+    )
+
+    def execute(*statements: str) -> None:
+        mariadb.execute("set session sql_mode = 'ANSI_QUOTES'", *statements, database="changing")
+
+    yield System(case, company, execute)
+    mariadb.execute("drop database changing")
+
+
+@pytest.fixture
+def books(
+    postgres: Postgres, home: Settings, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[System]:
+    """An Odoo, loaded once."""
+    rows = odoo.Books(company, own="HD", prefix="HD").rows
+    fill_postgres(postgres, "changing", odoo.statements(), rows)
+    monkeypatch.setenv("ODOO_URL", postgres.url("changing"))
+    case = write_source(
+        home, 'kind: odoo\nconnection: {postgresql: "${ODOO_URL}"}\ntimezone: Asia/Shanghai\n'
+    )
+
+    def execute(*statements: str) -> None:
+        postgres.execute(*statements, database="changing")
+
+    yield System(case, company, execute)
+    postgres.execute("drop database changing with (force)")
+
+
+# --- ERPNext ---
+
+
+def test_a_cancelled_payment_entry_is_void_and_what_it_settled_stays_known(site: System) -> None:
+    site.case.run(site.day)
+    payment, moment = site.settled()["credit_no"], f"{site.day + timedelta(days=1)} 10:00:00"
+    site.execute(
+        f"""update "tabPayment Entry" set docstatus = 2, modified = '{moment}' where name = '{payment}'""",
+        f"""insert into "tabPayment Ledger Entry" (
+            name, creation, modified, posting_date, account_type, party_type, party, voucher_type, voucher_no,
+            against_voucher_type, against_voucher_no, account_currency, amount_in_account_currency, delinked
+        ) select concat(name, '-r'), '{moment}', '{moment}', posting_date, account_type, party_type, party,
+            voucher_type, voucher_no, against_voucher_type, against_voucher_no, account_currency,
+            -amount_in_account_currency, 1
+        from "tabPayment Ledger Entry" where voucher_no = '{payment}'""",
+        f"""update "tabPayment Ledger Entry" set delinked = 1, modified = '{moment}'
+        where voucher_no = '{payment}' and name not like '%-r'""",
+    )
+    changes = site.reload()
+    assert changes["receipts"] == (0, 1, 0)
+    assert site.last("receipts", payment, "status, voided_on") == ("void", site.day + timedelta(days=1))
+    assert changes.get("applications", (0, 0, 0))[2] == 0, "they end with their receipt, not by themselves"
+
+
+def test_an_unlinked_payment_is_no_longer_applied(site: System) -> None:
+    site.case.run(site.day)
+    one = site.settled()
+    site.execute(
+        f"""update "tabPayment Ledger Entry" set delinked = 1
+        where voucher_no = '{one["credit_no"]}' and against_voucher_no = '{one["invoice_no"]}'""",
+        f"""delete from "tabPayment Entry Reference" where parent = '{one["credit_no"]}'""",
+    )
+    assert site.reload() == {"applications": (0, 0, 1)}
+
+
+def test_a_deleted_document_is_removed_although_nothing_says_so(site: System) -> None:
+    site.case.run(site.day)
+    site.execute(
+        """delete from "tabSales Invoice" where name = 'SI1240000002'""",
+        """delete from "tabPayment Ledger Entry" where against_voucher_no = 'SI1240000002'""",
+    )
+    changes = site.reload()
+    assert changes["invoices"] == (0, 0, 1)
+
+
+def test_a_version_without_newer_columns_is_read_and_says_what_it_lacks(site: System) -> None:
+    site.execute(
+        """alter table "tabPayment Entry Deduction" drop column is_exchange_gain_loss""",
+        """alter table "tabPayment Entry Reference" drop column payment_term""",
+        """alter table "tabPayment Schedule" drop column base_payment_amount""",
+        """alter table "tabCompany" drop column default_discount_account""",
+        """alter table "tabSales Invoice" drop column is_debit_note""",
+    )
+    report = check_source(site.case.settings, "erp")
+    assert report.is_ok
+    notes = " ".join(note for entity in report.entities for note in entity.notes)
+    for column in (
+        "is_exchange_gain_loss",
+        "payment_term",
+        "base_payment_amount",
+        "default_discount_account",
+    ):
+        assert f"has no {column}" in notes
+
+
+def test_a_site_without_a_payment_ledger_is_refused_with_the_reason(site: System) -> None:
+    site.execute("""drop table "tabPayment Ledger Entry\"""")
+    with pytest.raises(PermanentError, match="came with version 14"):
+        site.case.extract()
+
+
+# --- Odoo ---
+
+
+def test_an_undone_reconciliation_is_no_longer_applied(books: System) -> None:
+    books.case.run(books.day)
+    books.execute("delete from account_partial_reconcile where id = 1")
+    assert books.reload() == {"applications": (0, 0, 1)}
+
+
+def test_a_reversed_payment_is_void_on_the_day_of_its_reversal(books: System) -> None:
+    books.case.run(books.day)
+    payment, day = books.settled()["credit_no"], books.day + timedelta(days=1)
+    books.execute(
+        f"""insert into account_move (
+            id, name, state, move_type, date, journal_id, company_id, partner_id, commercial_partner_id,
+            currency_id, reversed_entry_id, create_date, write_date
+        ) select 999999, 'reversal', 'posted', 'entry', '{day}', journal_id, company_id, partner_id,
+            commercial_partner_id, currency_id, id, '{day} 03:00:00', '{day} 03:00:00'
+        from account_move where name = '{payment}'""",
+        f"""delete from account_partial_reconcile where credit_move_id in (
+            select line.id from account_move_line as line
+            inner join account_move as move on move.id = line.move_id
+            where move.name = '{payment}'
+        )""",
+    )
+    changes = books.reload()
+    assert changes == {"receipts": (0, 1, 0), "applications": (0, 0, 1)}
+    (key,) = books.case.query(
+        f"select _row_key from raw_erp.receipts where receipt_number = '{payment}' limit 1"
+    )
+    assert books.last("receipts", key[0], "status, voided_on") == ("void", day)
+
+
+def test_a_cancelled_invoice_is_void_and_a_deleted_one_removed(books: System) -> None:
+    books.case.run(books.day)
+    day = books.day + timedelta(days=1)
+    books.execute(
+        f"update account_move set state = 'cancel', write_date = '{day} 03:00:00'"
+        " where name = 'SI1240000002'",
+        "delete from account_move where name = 'SI1240000003'",
+    )
+    assert books.reload()["invoices"] == (0, 1, 1)
+    (key,) = books.case.query(
+        "select _row_key from raw_erp.invoices where invoice_number = 'SI1240000002' limit 1"
+    )
+    assert books.last("invoices", key[0], "status, voided_on") == ("void", day)
+
+
+def test_an_older_odoo_is_read_and_says_what_it_lacks(books: System) -> None:
+    books.execute(
+        "alter table account_move drop column invoice_currency_rate, add column payment_id integer",
+        "update account_move set payment_id = account_payment.id from account_payment"
+        " where account_payment.move_id = account_move.id",
+        "alter table account_payment drop column move_id",
+        "alter table account_account add column internal_type varchar, add column internal_group varchar",
+        "update account_account set internal_type = 'receivable' where account_type = 'asset_receivable'",
+        "update account_account set internal_group = account_type",
+        "alter table account_account drop column account_type",
+        "alter table res_partner drop column credit_limit",
+        "create table ir_property (name varchar, res_id varchar, value_float double precision)",
+        "insert into ir_property values ('credit_limit', 'res.partner,100', 5000)",
+    )
+    report = check_source(books.case.settings, "erp")
+    assert report.is_ok
+    notes = " ".join(note for entity in report.entities for note in entity.notes)
+    for word in ("account_type", "invoice_currency_rate", "move_id", "ir_property"):
+        assert word in notes
+
+
+# --- settings ---
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('kind: erpnext\nconnection: {sqlite: "x"}\n', "sqlite"),
+        ("kind: erpnext\nconnection: {}\n", "needs either `mysql` or `postgresql`"),
+        ('kind: odoo\nconnection: {mysql: "${X}"}\n', "mysql"),
+        ('kind: odoo\nconnection: {postgresql: "${X}"}\nwithout: [invoice]\n', "did you mean 'invoices'"),
+        (
+            'kind: odoo\nconnection: {postgresql: "${X}"}\nentities: {disputes: {}}\n',
+            "disputes needs `query`",
+        ),
+    ],
+)
+def test_a_wrong_source_file_says_what_is_wrong(home: Settings, text: str, words: str) -> None:
+    case = write_source(home, text)
+    with pytest.raises(ConfigError, match=words):
+        _ = case.source
+
+
+def test_an_own_query_replaces_the_shipped_one(books: System) -> None:
+    path: Path = books.case.file
+    path.write_text(
+        path.read_text(encoding="utf-8")
+        + "entities:\n  credit_memos:\n    mode: full\n    query: select '1' as credit_memo_id,"
+        " '100' as customer_id, date '2024-07-03' as credit_memo_date, 5 as amount, 'EUR' as currency_code\n",
+        encoding="utf-8",
+    )
+    assert books.case.extract()["credit_memos"].rows == 1
+    assert set(load_source(path).entity_configs) >= {"invoices", "receipts", "applications"}

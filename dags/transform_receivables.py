@@ -4,9 +4,8 @@
 `2026-03-31`. **Steps:** one dbt process builds and tests all models (`models.dbt_producer_watcher`; it owns
 the warehouse meanwhile) and one task per model shows how that model fared; marts and run record are copied
 into a hidden folder; the copy is opened as a reader would open it. **Stops** when a model cannot be built or
-a dbt test fails: nothing is announced, readers keep the version they have. **Again:** trigger the day anew
-with its partition key (dbt cannot resume half a run); the result is the same. Runbook:
-docs/runbooks/transform_receivables.md
+a dbt test fails: nothing is announced, readers keep the version they have. **Again:** clear the run; dbt
+starts from the beginning and ends in the same tables. Runbook: docs/runbooks/transform_receivables.md
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def receivables(
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
         preexec_fn=_obey_file_modes if powerless and os.geteuid() == 0 else None,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
@@ -110,7 +110,9 @@ def killed(settings: Settings, day: date, point: str) -> None:
     answer = receivables(
         settings, "run", "--as-of", day.isoformat(), "--json", variables={"RECEIVABLES_CRASH_AT": point}
     )
-    assert answer.code == -signal.SIGKILL, f"{point}: ended with {answer.code} instead\n{answer.err}"
+    assert answer.code == -signal.SIGKILL, (
+        f"{point}: ended with {answer.code} instead\n{answer.out}{answer.err}"
+    )
 
 
 # --- the marts ---

@@ -1,0 +1,5 @@
+"""`python -m receivables` is the command line `receivables`."""
+
+from receivables.cli import main
+
+main()

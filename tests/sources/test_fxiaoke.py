@@ -33,6 +33,9 @@ from tests.standins.server import Answer, Fault
 
 ORDERS = 230  # three pages
 
+# Where one entity shows the rule, the others are not read.
+ONLY_ORDERS = "without: [customers, instalments, credit_memos, receipts, applications, adjustments]\n"
+
 VARIABLES = {
     "FXIAOKE_APP_ID": APP_ID,
     "FXIAOKE_APP_SECRET": APP_SECRET,
@@ -429,7 +432,7 @@ def test_a_token_that_expires_between_two_pages_is_fetched_anew_once(
     if style == "header":
         monkeypatch.setenv("FXIAOKE_USER", CRM_USER)
     Company(server)
-    case = crm(home, server, f"style: {style}\n")
+    case = crm(home, server, f"style: {style}\n{ONLY_ORDERS}")
     with server.plan(Fault("change", is_query("SalesOrderObj", after="page"), change=server.expire_tokens)):
         case.run(MONDAY)
     token_path = "/cgi/corpAccessToken/get/V2" if style == "body" else "/oauth2.0/token"
@@ -443,7 +446,7 @@ def test_the_user_may_be_named_by_mobile(
     Company(server, orders=120)
     monkeypatch.delenv("FXIAOKE_USER")
     monkeypatch.setenv("FXIAOKE_MOBILE", "13800000000")
-    case = crm(home, server, "auth: {user: null, user_mobile: '${FXIAOKE_MOBILE}'}\n")
+    case = crm(home, server, "auth: {user: null, user_mobile: '${FXIAOKE_MOBILE}'}\n" + ONLY_ORDERS)
     case.run(MONDAY)
     assert len(current(case, "invoices", "amount")) == 120
 
@@ -498,7 +501,7 @@ def test_a_code_that_asks_for_patience_is_waited_for(
     home: Settings, server: Fxiaoke, clock: JumpingClock, code: int
 ) -> None:
     Company(server, orders=120)
-    case = crm(home, server)
+    case = crm(home, server, ONLY_ORDERS)
     with server.plan(
         Fault("answer", is_query("SalesOrderObj"), times=2, answer=server.error(code, "稍后再试"))
     ):
@@ -511,7 +514,7 @@ def test_code_10013_is_a_bad_token_unless_it_speaks_of_the_offset(
     home: Settings, server: Fxiaoke, clock: JumpingClock
 ) -> None:
     Company(server, orders=120)
-    case = crm(home, server)
+    case = crm(home, server, ONLY_ORDERS)
     with server.plan(Fault("answer", is_query("SalesOrderObj"), answer=server.error(10013, "参数错误"))):
         case.run(MONDAY)
     assert server.calls("/cgi/corpAccessToken/get/V2") == 2
@@ -536,9 +539,7 @@ def test_a_daily_quota_that_runs_out_keeps_what_was_read_and_the_next_run_goes_o
     home: Settings, server: Fxiaoke, clock: JumpingClock
 ) -> None:
     Company(server)
-    case = crm(
-        home, server, "without: [customers, instalments, credit_memos, receipts, applications, adjustments]\n"
-    )
+    case = crm(home, server, ONLY_ORDERS)
     server.daily_quota = 3  # the description and two of three pages
     with pytest.raises(QuotaError, match="after midnight in China"):
         case.extract(MONDAY)
@@ -559,9 +560,7 @@ def test_a_read_that_broke_off_keeps_the_end_of_its_first_attempt(
     home: Settings, server: Fxiaoke, clock: JumpingClock
 ) -> None:
     company = Company(server)
-    case = crm(
-        home, server, "without: [customers, instalments, credit_memos, receipts, applications, adjustments]\n"
-    )
+    case = crm(home, server, ONLY_ORDERS)
     case.run(MONDAY)
     server.now = datetime.now(SHANGHAI)
     day = server.now.date() + timedelta(days=1)  # its end lies ahead: what is read ends a minute ago

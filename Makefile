@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 # How many tests run at once.
 WORKERS ?= 2
 
-.PHONY: help setup demo airflow test test-fast lint format clean
+.PHONY: help setup demo airflow test test-fast mutation lint format clean
 
 help: ## Show this help
 	@echo "Receivables warehouse. Targets:"
@@ -40,6 +40,9 @@ test: setup ## Run all tests
 
 test-fast: setup ## Run the tests that take less than ten seconds each
 	$(RUN) pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+mutation: setup ## Show that the tests notice a wrong sign, inequality or join in each important model (about an hour)
+	$(RUN) python -m tests.mutation.mutate $(MODELS)
 
 lint: setup ## Check Python (ruff) and SQL (sqlfluff)
 	$(RUN) ruff check .

@@ -3,7 +3,7 @@
 Every change is made in a copy of the dbt project; then generated companies are built with it and compared
 with the plain-Python reference. A change that nothing notices survives, and the command ends with 1.
 
-    python -m tests.mutation.mutate [model …]
+    python -m tests.mutation.mutate [model …]      (make mutation, make mutation MODELS="int_open_items …")
 """
 
 from __future__ import annotations
@@ -129,7 +129,25 @@ MUTATIONS = tuple(
         ("int_daily_aging", "sign", "-open_amount as open_amount", "open_amount as open_amount"),
         ("int_daily_aging", "inequality", "enters_on < leaves_on", "enters_on > leaves_on"),
         ("int_daily_aging", "join", "left join daily_moves", "inner join daily_moves"),
-        ("int_customer_months", "sign", "'-company_amount'", "'company_amount'"),
+        (
+            "int_fiscal_dates",
+            "sign",
+            "add_days('anchor_date', '-days_after_monday')",
+            "add_days('anchor_date', 'days_after_monday')",
+        ),
+        ("int_fiscal_dates", "inequality", "days_after_monday <= 3", "days_after_monday > 3"),
+        (
+            "int_fiscal_dates",
+            "join",
+            "bounded.next_year_start_date > days.date_day",
+            "bounded.next_year_start_date <> days.date_day",
+        ),
+        (
+            "int_customer_months",
+            "sign",
+            "complete_sum('-entries.company_amount') }} as collected_amount",
+            "complete_sum('entries.company_amount') }} as collected_amount",
+        ),
         (
             "int_customer_months",
             "inequality",

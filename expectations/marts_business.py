@@ -167,7 +167,8 @@ def _restatements(scope: MartsScope) -> Suite:
                 note="A month that the board has seen is another one now; ar_restatements names the causes.",
                 owner=OWNER,
                 needs=Needs(
-                    f"select 1 from marts.fct_ledger_entries where known_on < date '{scope.day}'",
+                    "select 1 from quality.loads where status = 'loaded'"
+                    f" and as_of_date < date '{scope.day}'",
                     "it is the first day: nothing was reported before",
                 ),
             ),

@@ -787,6 +787,41 @@ def _gl_balances(scope: CanonicalScope) -> list[Rule]:
     ]
 
 
+def _bank_statements(scope: CanonicalScope) -> list[Rule]:
+    return [
+        rule(
+            "the_statement_adds_up",
+            no_rows("""
+                select _source, _row_key, opening_balance_amount, transactions_amount, closing_balance_amount
+                from {batch}
+                where opening_balance_amount + transactions_amount <> closing_balance_amount
+            """),
+            says="The opening balance and the bookings of a bank statement are its closing balance.",
+            severity="warning",
+            note="Bookings are missing: money that came in is neither recorded nor matched, unseen.",
+            owner=TREASURY,
+        ),
+    ]
+
+
+def _bank_transactions(scope: CanonicalScope) -> list[Rule]:
+    return [
+        rule(
+            "a_booking_is_on_a_statement",
+            no_rows("""
+                select rows._source, rows._row_key, rows.statement_id from {batch} as rows
+                left join raw.bank_statements as statements
+                    on rows._source = statements._source and rows.statement_id = statements.statement_id
+                where statements.statement_id is null
+            """),
+            says="The statement of every bank booking is delivered.",
+            severity="info",
+            note="Whether the bookings are complete cannot be checked against a balance.",
+            owner=TREASURY,
+        ),
+    ]
+
+
 _RULES: dict[str, Callable[[CanonicalScope], list[Rule]]] = {
     "customers": _customers,
     "invoices": _invoices,
@@ -802,4 +837,6 @@ _RULES: dict[str, Callable[[CanonicalScope], list[Rule]]] = {
     "open_orders": _open_orders,
     "exchange_rates": _exchange_rates,
     "gl_balances": _gl_balances,
+    "bank_statements": _bank_statements,
+    "bank_transactions": _bank_transactions,
 }

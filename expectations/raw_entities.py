@@ -20,8 +20,13 @@ LOAD_OWNER = "data engineering"
 # Before this day nothing on a receivables ledger of today was written; a date this old is a typing mistake.
 FIRST_DAY = "1990-01-01"
 
-# May be negative: a GL account can have a credit balance.
-SIGNED = {("gl_balances", "balance_amount")}
+# May be negative: a GL or bank account can be in credit or overdrawn.
+SIGNED = {
+    ("gl_balances", "balance_amount"),
+    ("bank_statements", "opening_balance_amount"),
+    ("bank_statements", "closing_balance_amount"),
+    ("bank_statements", "transactions_amount"),
+}
 # The day something happened: never after the load. (Due dates, promised dates and validity may be.)
 HAPPENED = {
     "invoice_date",

@@ -192,6 +192,25 @@ ENTITIES: dict[str, Entity] = {
             ("company_id", "balance_date", "currency_code", "account"),
             _columns("company_id* balance_date*:date balance_amount*:amount currency_code account"),
         ),
+        # What the bank says. It is compared with the books and never counted beside them.
+        Entity(
+            "bank_statements",
+            ("statement_id",),
+            _columns(
+                "statement_id* account* statement_date*:date statement_number company_id currency_code"
+                " opening_date:date opening_balance_amount:amount closing_balance_amount:amount"
+                " transaction_count:integer transactions_amount:amount"
+            ),
+        ),
+        Entity(
+            "bank_transactions",
+            ("transaction_id",),
+            _columns(
+                "transaction_id* account* booking_date*:date direction*:text=credit|debit amount*:amount"
+                " statement_id company_id currency_code value_date:date is_reversal:boolean customer_id"
+                " counterparty_name counterparty_account reference bank_reference remittance"
+            ),
+        ),
     )
 }
 

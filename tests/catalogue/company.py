@@ -303,6 +303,31 @@ def add_general_ledger(rows: Rows, today: date) -> None:
         "adjustments": "adjustment_date",
     }
     company_of = {row["invoice_id"]: row["company_id"] for row in rows["invoices"]}
+    rows["bank_statements"] = [
+        {
+            "statement_id": "S1",
+            "account": "DE1",
+            "statement_date": str(today),
+            "company_id": "ACME",
+            "currency_code": "EUR",
+            "opening_balance_amount": "100.00",
+            "transactions_amount": "0.01",
+            "closing_balance_amount": "100.01",
+            "transaction_count": "1",
+        }
+    ]
+    rows["bank_transactions"] = [
+        {
+            "transaction_id": "B1",
+            "statement_id": "S1",
+            "account": "DE1",
+            "booking_date": str(today),
+            "direction": "credit",
+            "amount": "0.01",
+            "company_id": "ACME",
+            "currency_code": "EUR",
+        }
+    ]
     rows["gl_balances"] = []
     for offset in range(40, -1, -1):
         day = today - timedelta(days=offset)

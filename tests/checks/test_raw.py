@@ -62,6 +62,10 @@ def check(database: Path, only: str = "") -> list[CheckResult]:
         return runner.evaluate(context, connection, database, chosen, run=RUN)
 
 
+# What may be below zero: the balance of an account, and what moved it.
+SIGNED = {"balance_amount", "opening_balance_amount", "closing_balance_amount", "transactions_amount"}
+
+
 def failed(results: list[CheckResult]) -> dict[str, CheckResult]:
     return {short(result.suite, result.check): result for result in results if not result.success}
 
@@ -89,7 +93,7 @@ def faults() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{name}_is_there", (one(entity.name, f"{column.name} = null"),)
             if column.values:
                 yield f"{name}_is_known", (one(entity.name, f"{column.name} = 'nonsense'"),)
-            if column.type == "amount" and column.name != "balance_amount":
+            if column.type == "amount" and column.name not in SIGNED:
                 yield f"{name}_is_not_negative", (one(entity.name, f"{column.name} = -0.01"),)
             if column.type == "rate":
                 yield f"{name}_is_positive", (one(entity.name, f"{column.name} = 0"),)

@@ -208,5 +208,29 @@ def test_deleted_invoices_of_sage_intacct_are_not_owed(marts: duckdb.DuckDBPyCon
     }  # fmt: skip
 
 
+# --- the bank ---
+
+
+def test_what_came_in_is_recorded_proposed_to_review_or_unmatched(
+    marts: duckdb.DuckDBPyConnection,
+) -> None:
+    found = table(
+        marts,
+        "select remittance, status, confidence from marts.ar_bank_receipts order by transaction_id",
+    )
+    assert [(text.split(" ")[0], status, confidence) for text, status, confidence in found] == [
+        ("PAYMENT", "proposed", Decimal("0.97")),
+        ("part", "to_review", Decimal("0.80")),
+        (found[2][0].split(" ")[0], "proposed", Decimal("0.95")),
+        ("thank", "unmatched", None),
+        ("as", "recorded", None),
+    ]
+    assert table(marts, "select status, difference_amount from marts.ar_bank_statements") == [("complete", 0)]
+
+
+def test_the_banks_money_is_in_no_balance(marts: duckdb.DuckDBPyConnection) -> None:
+    assert table(marts, "select count(*) from marts.fct_documents where source_name = 'bank'") == [(0,)]
+
+
 def test_the_business_day_is_after_all_rows(marts: duckdb.DuckDBPyConnection) -> None:
     assert table(marts, "select max(as_of_date) from marts.ar_aging_daily") == [(DAY,)]

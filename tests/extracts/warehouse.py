@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.conftest import PROJECT
 from tests.extracts import as_tables, one_company, sap_company
 
 DAY = date(2026, 2, 28)
+ACCOUNT = "US00BANK1"
 INVOICES = 2000
 SEEDS = Path(__file__).parent / "seeds"
 SEED_FILES = {
@@ -103,6 +105,12 @@ def build(folder: Path) -> Built:
         "files": SEED_FILES["sage_intacct"]
     }
     currencies["SAGE_UNDELETED"] = "USD"
+    bank_file(folder / "bank" / "statement.sta", books)
+    described["bank"] = {
+        "kind": "bank_statements",
+        "path": str(folder / "bank"),
+        "accounts": {ACCOUNT: "FULL"},
+    }
     for name, source in described.items():
         (sources / f"{name}.yml").write_text(yaml.safe_dump(source, sort_keys=False), encoding="utf-8")
     settings.config_file.write_text(
@@ -125,6 +133,28 @@ def build(folder: Path) -> Built:
         loads[name] = load(settings, get_source(settings, name), DAY, run)
     transform(settings, DAY, run)
     return Built(settings, loads, company)
+
+
+def bank_file(path: Path, books: one_company.Books) -> None:
+    """A statement with one payment of each sort, in dollars."""
+    unpaid = [bill for bill in books.invoices.values() if not books.applied(bill.number) and not bill.rate]
+    whole, part, first, second = unpaid[:4]
+    known = max((one for one in books.receipts.values() if not one.rate), key=lambda one: one.day)
+    payments = [
+        (whole.amount, f"PAYMENT FULL.{whole.number}"),
+        (Decimal("1.00"), f"part of full {part.number}"),
+        (first.amount + second.amount, f"FULL/{first.number} and FULL/{second.number}"),
+        (Decimal("0.07"), "thank you"),
+        (known.amount, "as agreed"),
+    ]
+    lines = [":20:X", f":25:{ACCOUNT}", ":28C:1", ":60F:C260101USD0,00"]
+    for amount, text in payments:
+        day = known.day if text == "as agreed" else DAY
+        lines += [f":61:{day:%y%m%d}{day:%m%d}C{amount:.2f}NTRFNONREF".replace(".", ","), f":86:{text}"]
+    total = sum(amount for amount, _ in payments)
+    lines += [f":62F:C{DAY:%y%m%d}USD{total:.2f}".replace(".", ","), "-"]
+    path.parent.mkdir(parents=True)
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def extracts(system: str, folder: Path, company: str) -> dict[str, Any]:

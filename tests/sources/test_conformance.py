@@ -13,11 +13,13 @@ import pytest
 from receivables.settings import Settings
 from receivables.sources.kinds import KINDS, Kind
 from tests.conftest import PROJECT
-from tests.extracts.test_connector import BSAD, BSID, NOT_EMPTY, OPEN_LINE
+from tests.extracts import sap_company
+from tests.extracts.as_tables import write as write_tables
 from tests.sources import kontor_standin
 from tests.sources.china import use_clock
 from tests.sources.conformance import RULES, Subject, Tools
 from tests.sources.setup import INVOICES, write_source
+from tests.sources.test_bank_statements import MT940, camt
 from tests.sources.test_ecb import HISTORY
 from tests.sources.test_fxiaoke import VARIABLES as FXIAOKE
 from tests.sources.test_fxiaoke import Company, crm
@@ -131,25 +133,34 @@ def kontor(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]
 
 
 @contextmanager
-def ecb(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
-    monkeypatch.setenv("RATES_FOLDER", str(home.sources_dir))
-    case = write_source(home, "kind: ecb\npath: ${RATES_FOLDER}/eurofxref-hist.csv\n")
-    case.data("eurofxref-hist.csv", HISTORY)
-    yield Subject(case, ("RATES_FOLDER",))
+def extracts(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    """A small company in SAP's tables with every kind of document."""
+    write_tables(home.sources_dir / "sap", dict(sap_company.tables(sap_company.create(40))))
+    monkeypatch.setenv("SAP_EXTRACT", str(home.sources_dir / "sap"))
+    yield Subject(
+        write_source(
+            home,
+            "kind: extracts\nsystem: sap\nfolder: ${SAP_EXTRACT}\ncompanies: {'1000': HD-EU}\n"
+            "options: {write_off_reasons: ['099']}\nleave_out: [exchange_rates]\n",
+        ),
+        ("SAP_EXTRACT",),
+    )
 
 
 @contextmanager
-def extracts(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
-    monkeypatch.setenv("SAP_FOLDER", str(home.sources_dir / "sap"))
-    text = (
-        "kind: extracts\nsystem: sap\nfolder: ${SAP_FOLDER}\noptions: {amounts: as_shown}\n"
-        "leave_out: [credit_memos, receipts, applications, adjustments, exchange_rates]\n"
-    )
-    case = write_source(home, text)
-    case.data("sap/BSID.csv", BSID + OPEN_LINE)
-    case.data("sap/BSAD.csv", BSAD + NOT_EMPTY)
-    case.data("sap/KNA1.csv", "KUNNR,NAME1\n0000000042,Muster AG\n")
-    yield Subject(case, ("SAP_FOLDER",))
+def ecb(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    case = write_source(home, "kind: ecb\npath: ${ECB_FILE}\n")
+    monkeypatch.setenv("ECB_FILE", str(case.data("rates.csv", HISTORY)))
+    yield Subject(case, ("ECB_FILE",))
+
+
+@contextmanager
+def bank_statements(home: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Subject]:
+    case = write_source(home, "kind: bank_statements\npath: ${BANK_FILES}\ndefault_company_id: HD-EU\n")
+    case.data("bank/1.xml", camt())
+    case.data("bank/2.sta", MT940)
+    monkeypatch.setenv("BANK_FILES", str(home.sources_dir / "bank"))
+    yield Subject(case, ("BANK_FILES",))
 
 
 SUBJECTS: dict[str, Make] = {
@@ -163,6 +174,7 @@ SUBJECTS: dict[str, Make] = {
     "extracts": extracts,
     "ecb": ecb,
     "kontor": kontor,
+    "bank_statements": bank_statements,
 }
 
 

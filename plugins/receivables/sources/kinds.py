@@ -15,6 +15,7 @@ from typing import Any, get_args
 from receivables.entities import ENTITIES
 from receivables.errors import ConfigError
 from receivables.settings import Settings
+from receivables.sources.bank_statements import BankStatementsConnector, BankStatementsSource
 from receivables.sources.base import BATCH_ROWS, Connector
 from receivables.sources.config import FilesSource, SourceConfig, SqlSource
 from receivables.sources.databases import DatabaseConnector, ErpnextSource, OdooSource
@@ -69,6 +70,7 @@ KINDS: dict[str, Kind] = {
     "zoho_crm": Kind(ZohoCrmSource, ZohoCrmConnector, check_rows=FIRST_ROWS),
     "kingdee": Kind(KingdeeSource, KingdeeConnector),
     "yonbip": Kind(YonbipSource, YonbipConnector),
+    "bank_statements": Kind(BankStatementsSource, BankStatementsConnector),
 }
 
 

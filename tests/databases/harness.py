@@ -29,7 +29,9 @@ METRICS = {
     "ar_turnover": "turnover, turnover_on_daily_average, turnover_days, opening_ar_amount, closing_ar_amount,"
     " flag",
     "ar_collection_effectiveness": "cei, overdue_rate, overdue_item_rate, flag",
-    "ar_roll_forward": "*",
+    # In company currency the movements differ by whose discount it was, as cash collected does.
+    "ar_roll_forward": "currency_code, opening_amount, invoices_amount, credit_memos_amount, receipts_amount,"
+    " discounts_amount, write_offs_amount, refunds_amount, journals_amount, reversals_amount, closing_amount",
 }
 AGEING = "aging_bucket, currency_code, open_amount, company_amount, debit_amount, credit_amount, item_count"
 
@@ -68,11 +70,7 @@ class Warehouse:
 
     def metric(self, prefix: str, mart: str, columns: str) -> list[tuple[Any, ...]]:
         of_scope = "" if mart == "ar_roll_forward" else " and scope_type = 'company'"
-        chosen = (
-            "* exclude (company_id)"
-            if columns == "*"
-            else f"month_end_date, replace(company_id, '{prefix}-', ''), {columns}"
-        )
+        chosen = f"month_end_date, replace(company_id, '{prefix}-', ''), {columns}"
         return self.rows(
             f"select {chosen} from marts.{mart} where company_id like '{prefix}-%'{of_scope} order by all"
         )

@@ -634,8 +634,7 @@ def company_roll_forward(
         return convert(minor, rate, unit, company_unit)
 
     for document in own:
-        is_booked = document.document_type in columns and document.date < document.end
-        if is_booked and period.first <= document.date <= period.last:
+        if document.document_type in columns and period.first <= document.date <= period.last:
             name, sign = columns[document.document_type]
             parts = [part.amount for part in document.instalments] or [document.amount]
             sums[name] += sign * sum(booked(part, document.rate) for part in parts)

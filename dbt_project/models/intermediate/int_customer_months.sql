@@ -12,9 +12,16 @@ month_days as (
 
 ),
 
-entries as (
+all_entries as (
 
     select * from {{ ref('int_ledger_entries') }}
+
+),
+
+-- What was taken back adds up to nothing, but a rate that it lacked would leave the month unknown.
+entries as (
+
+    select * from all_entries where not is_superseded
 
 ),
 
@@ -259,7 +266,7 @@ first_days as (
         company_id,
         customer_id,
         min(effective_date) as first_day
-    from entries
+    from all_entries
     group by company_id, customer_id
 
 ),

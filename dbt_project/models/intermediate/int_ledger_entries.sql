@@ -31,7 +31,8 @@ added as (
         effective_date,
         restated_date,
         known_on,
-        'added' as side
+        'added' as side,
+        known_until < {{ forever() }} as is_superseded
     from claims
 
 ),
@@ -61,7 +62,8 @@ taken_back as (
         effective_date,
         restated_date,
         known_until as known_on,
-        'taken back' as side
+        'taken back' as side,
+        true as is_superseded
     from claims
     where known_until < {{ forever() }}
 
@@ -102,7 +104,8 @@ identified as (
         {{ round_to_minor_unit(converted('amount', 'booking_rate'), 'company_minor_unit') }} as booked_amount,
         effective_date,
         restated_date,
-        known_on
+        known_on,
+        is_superseded
     from entries
 
 )

@@ -21,9 +21,10 @@ month_days as (
 
 ),
 
+-- What was taken back adds up to nothing, but a rate that it lacked would leave the month unknown.
 entries as (
 
-    select * from {{ ref('int_ledger_entries') }}
+    select * from {{ ref('int_ledger_entries') }} where not is_superseded
 
 ),
 

@@ -27,7 +27,7 @@ measured as (
             when average_ar_amount > 0 then {{ double('net_sales_amount') }} / average_ar_amount
         end as turnover,
         case
-            when is_conversion_incomplete then null
+            when is_conversion_incomplete or average_daily_ar_amount is null then null
             when net_sales_amount <= 0 then 0
             when average_daily_ar_amount > 0
                 then {{ double('net_sales_amount') }} / average_daily_ar_amount
@@ -38,7 +38,7 @@ measured as (
                 then days_in_month * average_ar_amount / {{ double('net_sales_amount') }}
         end as turnover_days,
         case
-            when is_conversion_incomplete or not has_12_months then null
+            when is_conversion_incomplete or not has_12_months or average_12m_ar_amount is null then null
             when net_sales_12m_amount <= 0 then 0
             when average_12m_ar_amount > 0
                 then {{ double('net_sales_12m_amount') }} / average_12m_ar_amount

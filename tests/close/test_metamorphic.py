@@ -111,9 +111,13 @@ def test_amounts_a_hundred_times_as_large_scale_amounts_and_nothing_else(
 
 
 def _unrounded(told: Picture) -> Picture:
-    converted = ("company_amount", "group_amount")
+    converted = ("company_", "group_")
     tables = ("item", "cell", "ar_aging_daily", "ar_aging_snapshots", "ar_roll_forward")
-    return {key: value for key, value in told.items() if key[0] in tables and key[-1] not in converted}
+    return {
+        key: value
+        for key, value in told.items()
+        if key[0] in tables and not str(key[-1]).startswith(converted)
+    }
 
 
 def test_another_customer_changes_no_figure_of_the_others(books: list[Book], told: Told) -> None:
@@ -135,8 +139,11 @@ def _is_stranger(key: tuple[object, ...]) -> bool:
 
 
 def test_the_same_four_years_later_is_the_same(books: list[Book], told: Told, tmp_path: Path) -> None:
-    later = _told(tmp_path, [shifted(book, FOUR_YEARS) for book in books], shift=FOUR_YEARS)
-    for book in books:
+    """Of companies that report by months: four years are no whole number of years of weeks."""
+    by_months = [book for book in books if book.config.calendar.kind == "calendar"]
+    assert by_months
+    later = _told(tmp_path, [shifted(book, FOUR_YEARS) for book in by_months], shift=FOUR_YEARS)
+    for book in by_months:
         _assert_same(book, told[book], later[book])
 
 

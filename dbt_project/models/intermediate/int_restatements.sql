@@ -37,7 +37,8 @@ facts as (
             else 'corrected'
         end as reason,
         sum(entries.amount) as amount,
-        sum(entries.company_amount) as company_amount,
+        coalesce(sum(entries.company_amount), 0) as company_amount,
+        sum(case when entries.company_amount is null then entries.amount else 0 end) as unconverted_amount,
         count(*) as entry_count
     from entries
     where entries.known_on > entries.effective_date
@@ -71,6 +72,7 @@ restated as (
         caused.company_id,
         caused.cause,
         sum(caused.company_amount) as change_amount,
+        sum(caused.unconverted_amount) as unconverted_amount,
         sum(case when caused.company_amount > 0 then caused.company_amount else 0 end) as increase_amount,
         sum(case when caused.company_amount < 0 then caused.company_amount else 0 end) as decrease_amount,
         cast(sum(caused.entry_count) as bigint) as entry_count
@@ -101,7 +103,8 @@ counted as (
     select
         company_id,
         greatest(effective_date, known_on) as counts_from,
-        sum(company_amount) as amount
+        sum(company_amount) as amount,
+        sum(case when company_amount is null then amount else 0 end) as unconverted_amount
     from entries
     group by company_id, greatest(effective_date, known_on)
 
@@ -112,7 +115,8 @@ reported as (
     select
         report_days.as_of_date,
         report_days.company_id,
-        sum(counted.amount) as reported_amount
+        coalesce(sum(counted.amount), 0) as reported_amount,
+        sum(counted.unconverted_amount) as unconverted_amount
     from report_days
     inner join counted
         on report_days.company_id = counted.company_id
@@ -126,25 +130,30 @@ chained as (
 
     select
         restated.*,
-        reported.reported_amount + sum(restated.change_amount) over (
-            partition by restated.as_of_date, restated.company_id
-            order by restated.detected_on, restated.cause
-            rows between unbounded preceding and current row
-        ) as amount_after
+        reported.reported_amount + sum(restated.change_amount) over in_order as amount_after,
+        reported.unconverted_amount + sum(restated.unconverted_amount) over in_order as unconverted_after
     from restated
     inner join reported
         on restated.as_of_date = reported.as_of_date
         and restated.company_id = reported.company_id
+    window in_order as (
+        partition by restated.as_of_date, restated.company_id
+        order by restated.detected_on, restated.cause
+        rows between unbounded preceding and current row
+    )
 
 )
 
+-- A balance is unknown while something without a rate is open in it.
 select
     detected_on,
     as_of_date,
     company_id,
     cause,
-    amount_after - change_amount as amount_before,
-    amount_after,
+    case
+        when unconverted_after - unconverted_amount = 0 then amount_after - change_amount
+    end as amount_before,
+    case when unconverted_after = 0 then amount_after end as amount_after,
     increase_amount,
     decrease_amount,
     entry_count

@@ -264,7 +264,7 @@ def check_monday(case: Case, company: Company) -> None:
         {"error_shape": "list", "currency_code": False},
         {"error_shape": "object", "match_rows": "receivable", "limit_cap": 7},
         {"match_rows": "receipt", "renamed": {"FCUSTOMERID": "FCustId", "FALLAMOUNTFOR": "FAMOUNTFOR_H"}},
-        {"match_sign": "positive", "metadata": "denied", "renamed": {"FENDDATE_H": "FENDDATE"}},
+        {"match_sign": "positive", "metadata": "denied", "renamed": {"FCUSTOMERID": "FCustId"}},
     ],
     ids=str,
 )

@@ -105,8 +105,15 @@ def test_only_what_changed_is_read_up_to_the_end_of_the_business_day_in_the_sour
 
 
 def test_a_timestamp_cursor_is_compared_in_utc(home: Settings, erp: MariaDb) -> None:
+    """A read of 1 March ends when that day is over for every company, in Berlin as well: not at 06:00 in Shanghai."""
+    erp.execute(
+        "set time_zone = '+08:00'",
+        "update bills set made_at = '2026-03-02 06:00:00', changed_at = changed_at where no = 2",
+        "update bills set made_at = '2026-03-02 21:00:00', changed_at = changed_at where no <> 2",
+        database="erp",
+    )
     case = source(home, entity="table: bills\n    mode: incremental\n    cursor: made_at")
-    assert case.run(date(2026, 3, 1)).entities[0].rows == 0  # 02:00 of the next day in Shanghai
+    assert case.run(date(2026, 3, 1)).entities[0].rows == 1
     assert case.run(date(2026, 3, 2)).entities[0].rows == 3
 
 

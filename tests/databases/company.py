@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ def _typed(column: str, value: Any) -> Any:
     if column.endswith("amount") or column in {"fx_rate", "rate", "credit_limit", "balance"} - {"rating"}:
         return Decimal(value)
     return value
+
+
+def early_discount(invoice: Row) -> tuple[date, Decimal] | None:
+    """Until when the terms of an invoice grant a discount, and how much; cents are rounded down."""
+    if not invoice["discount_percent"]:
+        return None
+    amount = invoice["gross_amount"] * Decimal(invoice["discount_percent"]) / 100
+    until = invoice["doc_date"] + timedelta(days=invoice["discount_days"])
+    return until, amount.quantize(Decimal("0.01"), ROUND_DOWN)
 
 
 def at_noon(day: date, *, minutes: int = 0) -> datetime:

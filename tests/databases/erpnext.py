@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tests.databases.company import Company, Row, at_noon
+from tests.databases.company import Company, Row, at_noon, early_discount
 
 ZONE = "Asia/Shanghai"
 _FROM_UTC = timedelta(hours=8)
@@ -29,7 +29,8 @@ TABLES = {
     " base_change_amount:money"
     " write_off_amount:money base_write_off_amount:money po_no:link status:link amended_from:link",
     "tabPayment Schedule": f"{_CHILD} payment_term:link due_date:date invoice_portion:money"
-    " payment_amount:money base_payment_amount:money paid_amount:money outstanding:money",
+    " payment_amount:money base_payment_amount:money paid_amount:money outstanding:money"
+    " discount_type:link discount:money discount_date:date",
     "tabPayment Entry": f"{_STANDARD} payment_type:link party_type:link party:link company:link"
     " posting_date:date paid_from_account_currency:link paid_amount:money base_paid_amount:money"
     " received_amount:money source_exchange_rate:money unallocated_amount:money mode_of_payment:link"
@@ -190,6 +191,19 @@ class Site:
                     parenttype="Sales Invoice", parentfield="payment_schedule", idx=part["line_no"],
                     payment_term=f"Part {part['line_no']}", due_date=part["due_date"],
                     payment_amount=part["amount"], base_payment_amount=part["amount"],
+                )  # fmt: skip
+            if (granted := early_discount(row)) and not parts[row["doc_no"]]:
+                until, discount = granted
+                percent = Decimal(row["discount_percent"])
+                # ERPNext rounds half up: a percentage says the same only where that makes no difference.
+                is_exact = (row["gross_amount"] * percent / 100).quantize(discount, ROUND_HALF_UP) == discount
+                self.add(
+                    "tabPayment Schedule", self._name("part"), created, created, parent=row["doc_no"],
+                    parenttype="Sales Invoice", parentfield="payment_schedule", idx=1,
+                    due_date=row["due_date"], payment_amount=row["gross_amount"],
+                    base_payment_amount=round(row["gross_amount"] * row["fx_rate"], 2), discount_date=until,
+                    discount_type="Percentage" if is_exact else "Amount",
+                    discount=percent if is_exact else discount,
                 )  # fmt: skip
             if row["doc_status"] in {"POSTED", "VOID"}:
                 self._ledger(

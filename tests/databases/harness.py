@@ -28,8 +28,8 @@ METRICS = {
     " net_sales_amount, flag",
     "ar_turnover": "turnover, turnover_on_daily_average, turnover_days, opening_ar_amount, closing_ar_amount,"
     " flag",
-    "ar_collection_effectiveness": "cei, overdue_rate, overdue_item_rate, flag",
-    # In company currency the movements differ by whose discount it was, as cash collected does.
+    "ar_collection_effectiveness": "cei, recovery_rate, overdue_rate, overdue_item_rate, collected_amount,"
+    " flag",
     "ar_roll_forward": "currency_code, opening_amount, invoices_amount, credit_memos_amount, receipts_amount,"
     " discounts_amount, write_offs_amount, refunds_amount, journals_amount, reversals_amount, closing_amount",
 }

@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-from tests.databases.company import Company, Row, at_noon
+from tests.databases.company import Company, Row, at_noon, early_discount
 
 _LOGGED = "create_date:time write_date:time"
 TABLES = {
@@ -30,7 +30,8 @@ TABLES = {
     " currency_id:int amount_total:number amount_tax:number reversed_entry_id:int debit_origin_id:int"
     f" posted_before:bool invoice_currency_rate:number {_LOGGED}",
     "account_move_line": "id:key move_id:int account_id:int partner_id:int date:date date_maturity:date"
-    f" balance:number amount_currency:number currency_id:int display_type:text parent_state:text {_LOGGED}",
+    f" balance:number amount_currency:number currency_id:int display_type:text parent_state:text"
+    f" discount_date:date discount_amount_currency:number {_LOGGED}",
     "account_payment": "id:key move_id:int partner_id:int amount:number currency_id:int payment_type:text"
     f" partner_type:text date:date state:text memo:text {_LOGGED}",
     "account_partial_reconcile": "id:key debit_move_id:int credit_move_id:int amount:number"
@@ -152,14 +153,16 @@ class Books:
         )  # fmt: skip
         return self._moves[number]
 
-    def _line(self, move: int, row: Row, account: int, amount: Decimal, *, due: date | None = None) -> int:
+    def _line(
+        self, move: int, row: Row, account: int, amount: Decimal, *, due: date | None = None, **values: Any
+    ) -> int:
         changed = self.rows["account_move"][move - 1]
         line = self._add(
             "account_move_line", move_id=move, account_id=account, date=changed["date"], date_maturity=due,
             partner_id=self._partners[row["customer_code"]], amount_currency=amount,
             balance=(amount * row["fx_rate"]).quantize(Decimal("0.01"), ROUND_HALF_UP),
             currency_id=self._currencies[row["currency"]], parent_state=changed["state"],
-            **self._logged(changed["create_date"]),
+            **values, **self._logged(changed["create_date"]),
         )  # fmt: skip
         if account == RECEIVABLE:
             self._lines[move].append((line, amount))
@@ -194,9 +197,14 @@ class Books:
             )  # fmt: skip
             if row["doc_status"] == "CANCELLED":
                 self.rows["account_move"][move - 1]["posted_before"] = False
-            due = [(part["due_date"], part["amount"]) for part in parts[number]]
-            for day, amount in due or [(row["due_date"], row["gross_amount"])]:
-                self._line(move, row, RECEIVABLE, amount, due=day)
+            for part in parts[number]:
+                self._line(move, row, RECEIVABLE, part["amount"], due=part["due_date"])
+            if not parts[number]:
+                until, kept = early_discount(row) or (None, None)
+                self._line(
+                    move, row, RECEIVABLE, row["gross_amount"], due=row["due_date"], discount_date=until,
+                    discount_amount_currency=None if kept is None else row["gross_amount"] - kept,
+                )  # fmt: skip
             self._line(move, row, SALES, -row["gross_amount"])
 
     def _memos(self) -> None:

@@ -8,10 +8,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from receivables import demo
 from receivables.errors import ConfigError, PermanentError
+from receivables.extract import extract
 from receivables.settings import Settings
 from receivables.sources import check_source, load_source
 from tests.databases import erpnext, odoo
@@ -106,6 +108,19 @@ def books(
     postgres.execute("drop database changing with (force)")
 
 
+def discounts(system: System, entity: str, settlements: list[dict[str, Any]]) -> list[int]:
+    """What the extract says was kept of each settlement's invoice."""
+    extract(system.case.settings, system.case.source, entity, system.day, "discounts")
+    folder = system.case.settings.landing / system.case.name / entity / "discounts"
+    rows = [row for part in folder.glob("part-*.parquet") for row in pq.read_table(part).to_pylist()]
+    found = []
+    for settlement in settlements:
+        whole = settlement["amount"] + settlement["discount_amount"]
+        (row,) = [row for row in rows if row["amount"] + (row["discount_amount"] or 0) == whole]
+        found.append(int(row["discount_amount"] or 0))
+    return found
+
+
 # --- ERPNext ---
 
 
@@ -177,7 +192,63 @@ def test_a_site_without_a_payment_ledger_is_refused_with_the_reason(site: System
         site.case.extract()
 
 
+@pytest.mark.parametrize(
+    ("granted", "expected"),
+    [
+        ([6, 4], [6, 4]),
+        ([4, None], [10, 0]),
+        ([None, None], [10, 0]),
+        ([8, 4], [10, 0]),
+    ],
+    ids=["as the terms say", "the rest is the first one's", "without terms", "the terms grant more"],
+)
+def test_a_discount_belongs_to_the_invoices_whose_terms_grant_it(
+    site: System, granted: list[int | None], expected: list[int]
+) -> None:
+    """ERPNext says how much a payment of two invoices kept, not of which."""
+    payment = site.settled(2)["credit_no"]
+    rows = site.company.settlements_by("credit_no")[payment]
+    first, second = sorted(rows, key=lambda row: (row["settled_on"], -row["amount"]))
+    parents = ", ".join(f"'{row['invoice_no']}'" for row in rows)
+    site.execute(
+        f"""delete from "tabPayment Schedule" where parent in ({parents})""",
+        f"""insert into "tabPayment Entry Deduction" (name, parent, account, amount)
+        select 'ded-x', name, 'Discounts', 10 * source_exchange_rate from "tabPayment Entry"
+        where name = '{payment}'""",
+        *(
+            f"""insert into "tabPayment Schedule"
+            (name, parent, parenttype, idx, payment_amount, discount_type, discount, discount_date)
+            values ('part-{row["invoice_no"]}', '{row["invoice_no"]}', 'Sales Invoice', 1,
+            {row["amount"]}, 'Amount', {amount}, '{site.day}')"""
+            for row, amount in zip((first, second), granted, strict=True)
+            if amount is not None
+        ),
+    )
+    assert discounts(site, "applications", [first, second]) == expected
+
+
 # --- Odoo ---
+
+
+@pytest.mark.parametrize(("granted", "expected"), [([6, 4], [6, 4]), ([8, 4], [10, 0])])
+def test_a_discount_in_odoo_belongs_to_the_invoices_whose_terms_grant_it(
+    books: System, granted: list[int], expected: list[int]
+) -> None:
+    payment = books.settled(2)["credit_no"]
+    rows = books.company.settlements_by("credit_no")[payment]
+    first, second = sorted(rows, key=lambda row: (row["settled_on"], -row["amount"]))
+    books.execute(
+        f"""insert into account_move_line (id, move_id, account_id, amount_currency, balance)
+        select 999999, id, {odoo.DISCOUNT}, 10, 10 from account_move where name = '{payment}'""",
+        *(
+            f"""update account_move_line set discount_date = '{books.day}',
+            discount_amount_currency = amount_currency - {amount}
+            from account_move where account_move.id = move_id and account_move.name = '{row["invoice_no"]}'
+            and account_id = {odoo.RECEIVABLE}"""
+            for row, amount in zip((first, second), granted, strict=True)
+        ),
+    )
+    assert discounts(books, "applications", [first, second]) == expected
 
 
 def test_an_undone_reconciliation_is_no_longer_applied(books: System) -> None:

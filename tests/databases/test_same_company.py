@@ -100,17 +100,3 @@ def test_the_metrics_are_the_same_in_every_month(warehouse: Warehouse, system: s
     own = warehouse.metric(REFERENCES[system], mart, METRICS[mart])
     assert len(own) > 20
     assert warehouse.metric(SYSTEMS[system], mart, METRICS[mart]) == own
-
-
-@pytest.mark.parametrize("system", SYSTEMS)
-def test_cash_collected_differs_only_by_whose_discount_it_was(warehouse: Warehouse, system: str) -> None:
-    """A payment of several invoices says how much the customer kept, not of which; their rates differ."""
-    columns = "recovery_rate, collected_amount"
-    own, theirs = (
-        warehouse.metric(prefix, "ar_collection_effectiveness", columns)
-        for prefix in (REFERENCES[system], SYSTEMS[system])
-    )
-    assert [row[:2] for row in theirs] == [row[:2] for row in own]
-    for mine, other in zip(own, theirs, strict=True):
-        assert float(other[3]) == pytest.approx(float(mine[3]), rel=1e-4), mine
-        assert (other[2] or 0) == pytest.approx(mine[2] or 0, rel=1e-4), mine

@@ -17,8 +17,7 @@ pairs as (
     group by ledger.voucher_type, ledger.voucher_no, ledger.against_voucher_no, ledger.party
 ),
 
--- Money that the customer kept: a payment entry says how much, not of which invoice. The first that it paid has
--- it; of several on one day the largest.
+-- Money that the customer kept: a payment entry says how much, not of which invoice.
 deductions as (
     select
         deduction.parent,
@@ -36,20 +35,55 @@ deductions as (
     having sum(deduction.amount) > 0
 ),
 
+-- The parts of each invoice, with the early payment discount that the terms grant to who pays it whole and in time.
+terms as (
+    select
+        schedule.parent, schedule.idx, schedule.payment_term, schedule.payment_amount,
+        {%- if has('tabPayment Schedule', 'discount_date') %}
+        schedule.discount_date,
+        case
+            when invoice.party_account_currency <> invoice.currency then 0
+            when schedule.discount_type = 'Percentage' then round(invoice.grand_total * schedule.discount / 100, 2)
+            else schedule.discount
+        end as discount_amount,
+        {%- else %}
+        {{ note('Payment Schedule has no discount_date: of several invoices the first that was paid has the discount') }}
+        cast(null as date) as discount_date,
+        0 as discount_amount,
+        {%- endif %}
+        count(*) over (partition by schedule.parent) as parts
+    from "tabPayment Schedule" as schedule
+    inner join "tabSales Invoice" as invoice on invoice.name = schedule.parent
+    where schedule.parenttype = 'Sales Invoice'
+),
+
 -- Rows of a payment entry name the part of the schedule that they pay, and keep the day they were added.
 parts as (
     select
         reference.parent, reference.reference_name,
         {%- if has('tabPayment Entry Reference', 'payment_term') %}
         (
-            select min(schedule.idx) from "tabPayment Schedule" as schedule
-            where schedule.parent = reference.reference_name and schedule.parenttype = 'Sales Invoice'
-                and schedule.payment_term = reference.payment_term
+            select min(terms.idx) from terms
+            where terms.parent = reference.reference_name and terms.payment_term = reference.payment_term
         ) as instalment_number,
         {%- else %}
         {{ note('Payment Entry Reference has no payment_term: payments name no instalment') }}
         cast(null as decimal(9, 0)) as instalment_number,
         {%- endif %}
+        coalesce(
+            (
+                select max(terms.discount_amount) from terms
+                where terms.parent = reference.reference_name
+                    and terms.payment_amount = reference.allocated_amount
+                    and terms.discount_date >= payment.posting_date
+                    {%- if has('tabPayment Entry Reference', 'payment_term') %}
+                    and (terms.parts = 1 or terms.payment_term = reference.payment_term)
+                    {%- else %}
+                    and terms.parts = 1
+                    {%- endif %}
+            ),
+            0
+        ) as earned,
         reference.allocated_amount as amount,
         reference.creation,
         reference.idx,
@@ -59,33 +93,57 @@ parts as (
             order by cast(reference.creation as date), reference.allocated_amount desc, reference.idx
         ) as place
     from "tabPayment Entry Reference" as reference
+    inner join "tabPayment Entry" as payment on payment.name = reference.parent
     where reference.reference_doctype = 'Sales Invoice' and reference.parenttype = 'Payment Entry'
+),
+
+-- Each invoice has the discount that its terms grant. What is left (cents of rounding, or a discount without terms)
+-- belongs to the first that was paid, of several on one day to the largest; and all of it does where the terms grant
+-- more than was kept, because then nobody knows which of them was taken.
+kept as (
+    select
+        deductions.parent, deductions.amount,
+        case
+            when sum(parts.earned) <= deductions.amount + 0.01 * count(*) then sum(parts.earned) else 0
+        end as earned
+    from deductions
+    inner join parts on parts.parent = deductions.parent
+    group by deductions.parent, deductions.amount
+),
+
+payments as (
+    select
+        case
+            when parts.idx is null then concat(pairs.voucher_no, '/', pairs.against_voucher_no)
+            else concat(pairs.voucher_no, '/', pairs.against_voucher_no, '/', parts.idx)
+        end as application_id,
+        pairs.voucher_no, pairs.against_voucher_no,
+        coalesce(parts.amount, pairs.amount) as amount,
+        case when kept.earned > 0 then coalesce(parts.earned, 0) else 0 end
+        + case when pairs.place = 1 and coalesce(parts.place, 1) = 1 then coalesce(kept.amount - kept.earned, 0) else 0 end
+            as discount_amount,
+        cast(coalesce(parts.creation, pairs.creation) as date) as applied_on,
+        parts.instalment_number, pairs.creation, pairs.modified
+    from pairs
+    left join parts
+        on parts.parent = pairs.voucher_no and parts.reference_name = pairs.against_voucher_no
+        and parts.whole = pairs.amount
+    left join kept on kept.parent = pairs.voucher_no
+    where pairs.voucher_type = 'Payment Entry'
 )
 
 select
-    case
-        when parts.idx is null then concat(pairs.voucher_no, '/', pairs.against_voucher_no)
-        else concat(pairs.voucher_no, '/', pairs.against_voucher_no, '/', parts.idx)
-    end as application_id,
+    payments.application_id,
     'receipt' as credit_type,
-    pairs.voucher_no as credit_id,
-    pairs.against_voucher_no as invoice_id,
-    coalesce(parts.amount, pairs.amount)
-    - case
-        when pairs.place = 1 and coalesce(parts.place, 1) = 1 then coalesce(deductions.amount, 0) else 0
-    end as amount,
-    case when pairs.place = 1 and coalesce(parts.place, 1) = 1 then coalesce(deductions.amount, 0) else 0 end
-        as discount_amount,
-    cast(coalesce(parts.creation, pairs.creation) as date) as applied_on,
-    parts.instalment_number,
-    pairs.creation as created_at,
-    pairs.modified as updated_at
-from pairs
-left join parts
-    on parts.parent = pairs.voucher_no and parts.reference_name = pairs.against_voucher_no
-    and parts.whole = pairs.amount
-left join deductions on deductions.parent = pairs.voucher_no
-where pairs.voucher_type = 'Payment Entry'
+    payments.voucher_no as credit_id,
+    payments.against_voucher_no as invoice_id,
+    payments.amount - payments.discount_amount as amount,
+    payments.discount_amount,
+    payments.applied_on,
+    payments.instalment_number,
+    payments.creation as created_at,
+    payments.modified as updated_at
+from payments
 union all
 select
     concat(pairs.voucher_no, '/', pairs.against_voucher_no),

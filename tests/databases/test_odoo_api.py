@@ -104,6 +104,47 @@ def test_after_a_storm_the_rows_are_those_of_a_quiet_run(
         assert rows_of(again, company, "applications") == quiet
 
 
+def asked(server: OdooServer) -> list[tuple[str, int]]:
+    """Which page of which model each call asked for: the model and the id that the page lies behind."""
+    return [
+        (request.path.split("/")[3], next(term[2] for term in request.body["domain"] if term[0] == "id"))
+        for request in server.requests
+        if request.path.endswith("search_read")
+    ]
+
+
+def test_an_entity_reads_each_page_of_the_models_it_needs_once_and_keeps_them_on_disk(
+    home: Settings, server: OdooServer, company: Company
+) -> None:
+    case = api_case(home, server, more=", page_rows: 50")
+    rows_of(case, company, "exchange_rates")
+    pages = asked(server)
+    assert {model for model, _ in pages} == {"res.company", "res.currency", "res.currency.rate"}
+    assert len(pages) == len(set(pages)), "no page is asked for twice"
+    rates = len(server.rows["res_currency_rate"])
+    assert sum(model == "res.currency.rate" for model, _ in pages) == rates // 50 + 1
+    assert not list(home.http_state.glob("odoo-*")), "the tables are deleted when the source is closed"
+
+
+def test_a_read_that_broke_off_is_taken_up_behind_the_last_page(
+    home: Settings, server: OdooServer, company: Company
+) -> None:
+    quiet = rows_of(api_case(home, server, more=", page_rows: 100"), company, "applications")
+    whole = len(asked(server))
+    case = api_case(home, server, more=", page_rows: 100")
+    text = case.file.read_text(encoding="utf-8").replace("calls_per_minute", "attempts: 1, calls_per_minute")
+    case.file.write_text(text, encoding="utf-8")
+    server.requests.clear()
+    with server.plan(Fault("reset", after=11 + whole // 2)), pytest.raises(TransientError):
+        rows_of(case, company, "applications")
+    before = asked(server)
+    assert 1 < len(before) < whole
+    server.requests.clear()
+    assert rows_of(case, company, "applications") == quiet
+    assert not set(asked(server)) & set(before[:-1]), "what had arrived is not asked for again"
+    assert len(before[:-1]) + len(asked(server)) == whole
+
+
 def test_a_wrong_key_is_refused_at_once_and_not_shown(
     home: Settings, server: OdooServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

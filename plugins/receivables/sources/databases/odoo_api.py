@@ -1,13 +1,18 @@
 """Odoo through its JSON-2 API (version 19 and newer), where the database cannot be reached.
 
-The models that receivables need are read whole into a database in memory, under the names of Odoo's own
-tables, and the shipped queries ask that. So both ways mean the same.
+The models that an entity's query asks are read page by page into a database on disk, under the names of
+Odoo's own tables, and the query asks that. So both ways mean the same, memory does not grow with the books,
+and an attempt that broke off is taken up behind the last page that had arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -18,10 +23,13 @@ from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS, Connector, SourceBatch, Window
 from receivables.sources.databases import DatabaseConnector, OdooApi, OdooSource, Shipped
 from receivables.sources.http import Answer, Api, Call, Fault, HttpClient, Verdict, judge_status
-from receivables.sources.http_state import Token
+from receivables.sources.http_state import Spool, Token, name_of
 from receivables.sources.mapping import identifier
 
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+# Pages of an attempt that broke off are taken up within one night, not with the next day's.
+_PAGES_ARE_GOOD_FOR = timedelta(hours=6)
+_MEMORY = "512MB"
 _LOGGED = "create_date write_date"
 # Model -> the fields that the queries read, and which records matter. What a version lacks is left out.
 MODELS: dict[str, tuple[str, list[Any]]] = {
@@ -43,7 +51,8 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
         [["line_ids.account_id.account_type", "=", "asset_receivable"]],
     ),
     "account.move.line": (
-        "move_id account_id partner_id date_maturity balance amount_currency currency_id " + _LOGGED,
+        "move_id account_id partner_id date_maturity balance amount_currency currency_id"
+        " discount_date discount_amount_currency " + _LOGGED,
         [["move_id.line_ids.account_id.account_type", "=", "asset_receivable"]],
     ),
     "account.partial.reconcile": (
@@ -67,7 +76,7 @@ def connect_odoo(source: OdooSource, settings: Settings) -> Connector:
 
 
 class OdooApiConnector:
-    """Reads one Odoo through its API; every entity whole."""
+    """Reads one Odoo through its API; every entity whole, in pages."""
 
     def __init__(self, source: OdooSource, api: OdooApi, settings: Settings) -> None:
         self.source = source
@@ -75,13 +84,16 @@ class OdooApiConnector:
         self._http = _client(source, api, settings)
         self._fields = {_table(model): self._fields_of(model) for model in MODELS}
         self._shipped = Shipped(source, self._fields, number="double")
-        self._database: duckdb.DuckDBPyConnection | None = None
+        self._spool = Spool(settings.http_state / f"spool-{source.name}.sqlite", clock=self._http.clock)
+        self._folder = TemporaryDirectory(prefix=f"odoo-{source.name}-", dir=settings.http_state)
+        self._database = self._empty_tables()
 
     def close(self) -> None:
-        """Let go of the connections and the tables in memory."""
+        """Let go of the connections, and delete the tables."""
         self._http.close()
-        if self._database is not None:
-            self._database.close()
+        self._spool.close()
+        self._database.close()
+        self._folder.cleanup()
 
     def notes(self, entity: str) -> tuple[str, ...]:
         """What this version turned out to have where versions differ."""
@@ -94,8 +106,10 @@ class OdooApiConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """All rows: what an entity says depends on several models, each with a time of change of its own."""
+        query = self._shipped.query(entity)
+        self._fill(entity, [model for model in MODELS if re.search(rf"\b{_table(model)}\b", query)])
         first = 1
-        for batch in self._asked(self._shipped.query(entity)).to_arrow_reader(BATCH_ROWS):
+        for batch in self._asked(query).to_arrow_reader(BATCH_ROWS):
             table = pa.Table.from_batches([batch])
             yield SourceBatch(table, f"odoo {entity}", range(first, first + table.num_rows))
             first += table.num_rows
@@ -107,8 +121,6 @@ class OdooApiConnector:
     # --- tables ---
 
     def _asked(self, query: str) -> duckdb.DuckDBPyConnection:
-        if self._database is None:
-            self._database = self._filled()
         try:
             return self._database.execute(query)
         except duckdb.Error as error:
@@ -118,24 +130,29 @@ class OdooApiConnector:
                 next_step="correct `query` in the source file; shipped queries need version 19 or newer",
             ) from error
 
-    def _filled(self) -> duckdb.DuckDBPyConnection:
-        database = duckdb.connect(config={"threads": "2"})
+    def _empty_tables(self) -> duckdb.DuckDBPyConnection:
+        """A database on disk, readable by its owner alone, with a table for each model."""
+        database = duckdb.connect(
+            str(Path(self._folder.name) / "odoo.duckdb"), config={"threads": "2", "memory_limit": _MEMORY}
+        )
         database.execute("set timezone = 'UTC'")
         database.execute("set enable_progress_bar = false")
-        for model in MODELS:
-            table, kinds = _table(model), self._fields[_table(model)]
+        for table, kinds in self._fields.items():
             described = ", ".join(f"{identifier(name)} {kind}" for name, kind in kinds.items())
             database.execute(f"create table {table} ({described})")
-            for rows in self._pages(model, tuple(kinds)):
-                texts = {
-                    name: pa.array([_text(row.get(name), kinds[name]) for row in rows], pa.string())
-                    for name in kinds
-                }
-                database.register("page", pa.table(texts))
-                casts = ", ".join(f"cast({identifier(name)} as {kind})" for name, kind in kinds.items())
-                database.execute(f"insert into {table} select {casts} from page")  # noqa: S608 (own names)
-                database.unregister("page")
         return database
+
+    def _fill(self, entity: str, models: list[str]) -> None:
+        """Read the models of an entity into their tables; what an earlier read of this one put there goes."""
+        for model in models:
+            self._database.execute(f"truncate {_table(model)}")
+        for page in self._pages(entity, models):
+            table, kinds = _table(page["model"]), self._fields[_table(page["model"])]
+            arrays = {name: pa.array(page["columns"][name], pa.string()) for name in kinds}
+            casts = ", ".join(f"cast({identifier(name)} as {kind})" for name, kind in kinds.items())
+            self._database.register("page", pa.table(arrays))
+            self._database.execute(f"insert into {table} select {casts} from page")  # noqa: S608 (own names)
+            self._database.unregister("page")
 
     # --- calls ---
 
@@ -149,26 +166,40 @@ class OdooApiConnector:
             if name in known
         }
 
-    def _pages(self, model: str, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
-        """All records, by id: whatever is added or deleted meanwhile, no other is missed or repeated."""
-        last = 0
-        while True:
+    def _pages(self, entity: str, models: list[str]) -> Iterator[dict[str, Any]]:
+        """All records of the models, by id: whatever is added or deleted meanwhile, no other is missed.
+
+        A page is {model, columns: {field: texts}}. The stream is the entity's own: others read at the same
+        time. It is kept until the last model was read to its end.
+        """
+        if not models:
+            return
+        fields = {model: self._fields[_table(model)] for model in models}
+
+        def fetch(cursor: str | None) -> tuple[str, str | None]:
+            model, last = cursor.split("/") if cursor else (models[0], "0")
             rows = self._call(
                 model,
                 "search_read",
                 {
-                    "domain": [*MODELS[model][1], ["id", ">", last]],
-                    "fields": list(fields),
+                    "domain": [*MODELS[model][1], ["id", ">", int(last)]],
+                    "fields": list(fields[model]),
                     "limit": self._api.page_rows,
                     "order": "id",
                     "context": {"active_test": False},
                 },
             )
-            if rows:
-                yield rows
-                last = rows[-1]["id"]
-            if len(rows) < self._api.page_rows:
-                return
+            columns = {
+                name: [_text(row.get(name), kind) for row in rows] for name, kind in fields[model].items()
+            }
+            following = [f"{name}/0" for name in models[models.index(model) + 1 :]]
+            if len(rows) == self._api.page_rows:
+                following = [f"{model}/{rows[-1]['id']}"]
+            return json.dumps({"model": model, "columns": columns}), next(iter(following), None)
+
+        name = f"odoo/{entity}/{name_of(json.dumps(fields))}"
+        for page in self._spool.stream(name, fetch, good_for=_PAGES_ARE_GOOD_FOR):
+            yield json.loads(page)
 
     def _call(self, model: str, method: str, arguments: dict[str, Any]) -> Any:
         url = f"{self._api.url.rstrip('/')}/json/2/{model}/{method}"

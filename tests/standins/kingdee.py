@@ -145,6 +145,7 @@ class Kingdee(StandIn):
         match_sign: Literal["signed", "positive"] = "signed",
         renamed: dict[str, str] | None = None,
         without_forms: tuple[str, ...] = (),
+        without_fields: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.error_shape = error_shape
@@ -154,7 +155,13 @@ class Kingdee(StandIn):
         self.match_rows = match_rows
         self.match_sign = match_sign
         self.forms = {
-            form: (key, {entity: self._renamed(fields, renamed or {}) for entity, fields in entities.items()})
+            form: (
+                key,
+                {
+                    entity: self._renamed(fields, renamed or {}, without_fields)
+                    for entity, fields in entities.items()
+                },
+            )
             for form, (key, entities) in FORMS.items()
             if form not in without_forms
         }
@@ -169,8 +176,10 @@ class Kingdee(StandIn):
         self._session_numbers = itertools.count(1)
 
     @staticmethod
-    def _renamed(fields: dict[str, str], names: dict[str, str]) -> dict[str, str]:
-        return {names.get(name, name): label for name, label in fields.items()}
+    def _renamed(
+        fields: dict[str, str], names: dict[str, str], without: tuple[str, ...]
+    ) -> dict[str, str]:
+        return {names.get(name, name): label for name, label in fields.items() if name not in without}
 
     # --- the account set ---
 

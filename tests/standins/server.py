@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,7 +71,7 @@ class Fault:
         return self.after < self.seen <= self.after + self.times
 
 
-class StandIn:
+class StandIn(ABC):
     """The server: `with Subclass() as server`, then `server.url`."""
 
     protocol: ClassVar[str] = "HTTP/1.1"
@@ -83,9 +84,9 @@ class StandIn:
         self._skew = 0.0
         self._http: ThreadingHTTPServer | None = None
 
+    @abstractmethod
     def answer(self, request: Request) -> Answer:
         """The right answer; called under the lock."""
-        raise NotImplementedError
 
     # --- what a test does ---
 
@@ -123,6 +124,8 @@ class StandIn:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = stand_in.protocol
+            wbufsize = -1  # headers and body in one piece: else each answer waits for an acknowledgement
+            disable_nagle_algorithm = True
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""

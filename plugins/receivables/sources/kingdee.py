@@ -272,6 +272,8 @@ class KingdeeConnector:
         self._choices: dict[tuple[str, str], Chosen] = {}
         self._absent: dict[str, set[str]] = {}
         self._memos: dict[Reference, bool] = {}
+        self._repeated: dict[tuple[str, str], bool] = {}
+        self._met: dict[str, None] = {}
 
     def close(self) -> None:
         self._api.close()
@@ -295,7 +297,7 @@ class KingdeeConnector:
         ]
         wanted = self._wanted_forms(entity)
         found += [f"there is no form {name}" for name in wanted if self._form(name) is None]
-        return (*found, *self._api.notes)
+        return (*found, *self._met, *self._api.notes)
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Rows of documents changed in the window; of a full entity all."""
@@ -427,6 +429,28 @@ class KingdeeConnector:
         fields = [chosen.fields.get(column, column) for column in columns]
         return [name for name in fields if not name.startswith("$") and has_field(name, form.labels)]
 
+    def _is_in_lines(self, form: _Form, field: str, document: Document) -> bool:
+        """Whether a field of a document of several rows belongs to its lines, or is the header's, repeated.
+
+        Where nobody may read metadata, a query of this document for the field alone tells: a field of the
+        lines comes as often as there are lines.
+        """
+        known = form.in_lines(field)
+        if known is not None:
+            return known
+        if (form.name, field) not in self._repeated:
+            of_it = f"{form.key}={document[0][form.key]}"
+            alone = self._api.rows(form.name, [form.key, field], of_it)
+            if not alone:
+                return False  # deleted meanwhile: it tells nothing about the others
+            self._repeated[(form.name, field)] = len(alone) > 1
+        return self._repeated[(form.name, field)]
+
+    def _total(self, form: _Form, amount: str, document: Document) -> Decimal:
+        """The amount of a document: the sum of its lines, or the header's, which each row repeats."""
+        is_sum = len(document) > 1 and self._is_in_lines(form, amount, document)
+        return sum((_number(row.get(amount)) for row in (document if is_sum else document[:1])), Decimal(0))
+
     def _status_fields(self, form: _Form) -> tuple[str | None, str | None]:
         return self._first(form, ("FDocumentStatus",)), self._first(form, ("FCancelStatus",))
 
@@ -465,16 +489,16 @@ class KingdeeConnector:
         ) -> Iterator[Record]:
             mapped = self.source.entities[entity].columns.get("amount")
             amount = chosen.fields.get("amount") or (mapped.from_ if mapped else None)
-            in_lines = form.in_lines(amount) if amount else False
             status = self._status_fields(form)
             conditions = self._of_customers(form)
-            if amount and sign and not in_lines:
+            # A condition on a field of the lines would leave lines out.
+            if amount and sign and form.in_lines(amount) is False:
                 conditions.append(f"{amount}>=0" if sign > 0 else f"{amount}<0")
             fields = [*self._fields(form, chosen, columns), *status, amount]
             for document in self._documents(form, fields, conditions, window):
                 record = dict(document[0])
-                if amount and len(document) > 1 and in_lines is not False:
-                    record[amount] = format(sum(_number(line.get(amount)) for line in document), "f")
+                if amount and len(document) > 1:
+                    record[amount] = format(self._total(form, amount, document), "f")
                 if amount and sign and (_number(record.get(amount)) < 0) != (sign < 0):
                     continue
                 made = {KEY: _reference(form.name, record[form.key]), STATUS: self._status(record, status)}
@@ -498,13 +522,23 @@ class KingdeeConnector:
     def _instalments(
         self, form: _Form, chosen: Chosen, columns: Sequence[str], window: Window | None
     ) -> Iterator[Record]:
-        """The payment plan of a receivable, numbered as its lines were made."""
+        """The payment plan of a receivable, numbered as its lines were made.
+
+        A due date that is the header's, repeated in each line, is no plan: the receivable then keeps its own.
+        """
         total = self._first(form, _RECEIVABLE_AMOUNT)
         line = self._line_field(form)
+        due = chosen.fields.get("due_date")
         conditions = [*self._of_customers(form), *([f"{total}>=0"] if total else [])]
         for document in self._documents(
             form, [*self._fields(form, chosen, columns), line], conditions, window
         ):
+            if due and len(document) > 1 and not self._is_in_lines(form, due, document):
+                self._met[
+                    f"{form.name}: {due} is the header's, so plans of several lines have no dates and are"
+                    " left out; name the plan's own field at entities.instalments.columns.due_date"
+                ] = None
+                continue
             lines = sorted(document, key=lambda record: _number(record.get(line or "")))
             for number, record in enumerate(lines, 1):
                 made = {KEY: _reference(form.name, record[form.key]), LINE: str(number)}
@@ -590,8 +624,7 @@ class KingdeeConnector:
         for document in self._documents(form, fields, self._of_customers(form), window):
             record = document[0]
             reference = (form.name, record[form.key] or "")
-            is_sum = len(document) > 1 and form.in_lines(amount) is not False
-            rest = abs(sum(_number(line.get(amount)) for line in (document if is_sum else document[:1])))
+            rest = abs(self._total(form, amount, document))
             common = {KEY: _reference(*reference), TYPE: "refund", STATUS: self._status(record, status)}
             for number, (credit, part) in enumerate(sorted(matched.get(reference, {}).items()), 1):
                 made = {
@@ -648,6 +681,9 @@ class KingdeeConnector:
         for document in self._documents(form, fields, self._of_customers(form), window):
             numbers = {record.get(by_number) for record in document} if by_number else set()
             named = self._receivables_by_number({number for number in numbers if number})
+            if len(document) > 1 and not self._is_in_lines(form, amount, document):
+                # One amount for several receivables: nobody says how much of it is whose.
+                document = [{**document[0], **{name: None for name in (by_key, by_number) if name}}]
             for place, record in enumerate(document, 1):
                 reference = _reference(form.name, record[form.key])
                 key = (record.get(line) if line else None) or str(place)

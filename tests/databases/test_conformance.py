@@ -12,7 +12,7 @@ from tests.databases import erpnext, odoo
 from tests.databases.company import Company, read_company
 from tests.databases.writing import fill_mysql, fill_postgres
 from tests.servers import MariaDb, Postgres
-from tests.sources.conformance import RULES, Subject, Tools
+from tests.sources.conformance import RULES, WITH_SERVERS, Subject, Tools
 from tests.sources.setup import write_source
 
 pytestmark = pytest.mark.xdist_group("databases")
@@ -42,7 +42,7 @@ def servers(
     postgres.execute("drop database conforming with (force)")
 
 
-@pytest.mark.parametrize("kind", ["erpnext", "odoo"])
+@pytest.mark.parametrize("kind", WITH_SERVERS)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_connector_keeps_the_rule(
     rule: Callable[[Subject, Tools], None],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,9 +11,11 @@ import pytest
 from receivables.entities import ENTITIES
 from receivables.settings import Settings
 from receivables.sources import http
+from receivables.sources.base import Explaining
 from receivables.sources.http_state import Clock
+from receivables.sources.kinds import open_connector
 from tests.sources.setup import Case, write_source
-from tests.standins.server import StandIn
+from tests.standins.server import Fault, StandIn
 
 MONDAY = date(2026, 3, 2)
 TUESDAY = MONDAY + timedelta(days=1)
@@ -72,10 +73,27 @@ def raw_of_all(case: Case) -> dict[str, list[tuple[Any, ...]]]:
     return {entity: raw(case, entity) for entity in case.source.entity_configs}
 
 
-@contextmanager
-def environment(monkeypatch: pytest.MonkeyPatch, values: dict[str, str]) -> Iterator[None]:
-    """These variables, for a while."""
-    with monkeypatch.context() as patch:
-        for name, value in values.items():
-            patch.setenv(name, value)
-        yield
+def notes(case: Case, entity: str) -> tuple[str, ...]:
+    """What a connector says it met, as a check of the source asks for it."""
+    with open_connector(case.source, case.settings) as connector:
+        connector.describe(entity)
+        assert isinstance(connector, Explaining)
+        return connector.notes(entity)
+
+
+def check_storm_leaves_no_trace(
+    source: Callable[[str], Case], server: StandIn, faults: Callable[[], list[Fault]]
+) -> None:
+    """Raw after a stormy Tuesday, and a run after it, is what a quiet Tuesday leaves.
+
+    `source(name)` writes a source of that name; `faults()` makes the storm, in which Tuesday happens.
+    """
+    stormy, quiet = source("stormy"), source("quiet")
+    stormy.run(MONDAY)
+    quiet.run(MONDAY)
+    with server.plan(*faults()):
+        stormy.run(TUESDAY)
+    stormy.run(TUESDAY, run="after-the-storm")
+    quiet.run(TUESDAY)
+    assert raw_of_all(stormy) == raw_of_all(quiet)
+    assert stormy.refused() == []

@@ -21,6 +21,8 @@ from receivables.sources.mapping import EntityMapping
 from tests.sources.setup import Case
 
 Row = dict[str, Any]
+# Kinds whose subjects need a database server: tests/databases/test_conformance.py judges them.
+WITH_SERVERS = ("erpnext", "odoo")
 FAR = datetime(2190, 1, 1, tzinfo=UTC)
 
 

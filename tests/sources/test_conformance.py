@@ -17,7 +17,7 @@ from tests.extracts import sap_company
 from tests.extracts.as_tables import write as write_tables
 from tests.sources import kontor_standin
 from tests.sources.china import use_clock
-from tests.sources.conformance import RULES, Subject, Tools
+from tests.sources.conformance import RULES, WITH_SERVERS, Subject, Tools
 from tests.sources.setup import INVOICES, write_source
 from tests.sources.test_bank_statements import MT940, camt
 from tests.sources.test_ecb import HISTORY
@@ -189,6 +189,10 @@ def test_the_connector_keeps_the_rule(
 ) -> None:
     with make(home, monkeypatch) as subject:
         rule(subject, Tools(monkeypatch, caplog))
+
+
+def test_every_kind_of_source_is_judged() -> None:
+    assert {*SUBJECTS, *WITH_SERVERS} == {*KINDS, "kontor"}
 
 
 def test_the_guide_shows_the_code_that_runs() -> None:

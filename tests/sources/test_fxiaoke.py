@@ -16,7 +16,17 @@ from receivables.sources import check_source
 from receivables.sources.http import AuthenticationError
 from receivables.sources.http_state import QuotaError
 from receivables.sources.kinds import open_connector
-from tests.sources.china import MONDAY, TUESDAY, JumpingClock, current, installation, raw_of_all, use_clock
+from tests.sources.china import (
+    MONDAY,
+    TUESDAY,
+    JumpingClock,
+    check_storm_leaves_no_trace,
+    current,
+    installation,
+    notes,
+    raw_of_all,
+    use_clock,
+)
 from tests.sources.setup import Case
 from tests.standins.fxiaoke import (
     APP_ID,
@@ -143,11 +153,6 @@ def crm(home: Settings, server: Fxiaoke, more: str = "", *, name: str = "crm") -
         name,
         f"kind: fxiaoke\nhost: {server.url}\ndefault_company_id: HD-CN\ndefault_currency_code: CNY\n{more}",
     )
-
-
-def notes(case: Case, entity: str) -> tuple[str, ...]:
-    with open_connector(case.source, case.settings) as connector:
-        return connector.notes(entity)  # type: ignore[attr-defined]
 
 
 # --- what arrives ---
@@ -609,16 +614,9 @@ def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
     home: Settings, server: Fxiaoke, clock: JumpingClock
 ) -> None:
     company = Company(server)
-    stormy, quiet = crm(home, server, name="stormy"), crm(home, server, name="quiet")
-    stormy.run(MONDAY)
-    quiet.run(MONDAY)
-    faults = storm(server, company)
-    with server.plan(*faults):
-        stormy.run(TUESDAY)
-    stormy.run(TUESDAY, run="after-the-storm")
-    quiet.run(TUESDAY)
-    assert raw_of_all(stormy) == raw_of_all(quiet)
-    assert stormy.refused() == []
+    check_storm_leaves_no_trace(
+        lambda name: crm(home, server, name=name), server, lambda: storm(server, company)
+    )
 
 
 def test_a_service_that_stays_down_fails_the_extract_and_loads_nothing(

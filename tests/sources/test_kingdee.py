@@ -15,7 +15,16 @@ from receivables.settings import Settings
 from receivables.sources.http import AuthenticationError
 from receivables.sources.http_state import ThrottledError
 from receivables.sources.kinds import open_connector
-from tests.sources.china import MONDAY, TUESDAY, JumpingClock, current, installation, raw_of_all, use_clock
+from tests.sources.china import (
+    MONDAY,
+    TUESDAY,
+    JumpingClock,
+    check_storm_leaves_no_trace,
+    current,
+    installation,
+    notes,
+    use_clock,
+)
 from tests.sources.setup import Case
 from tests.standins.kingdee import (
     ACCOUNT_SET,
@@ -192,12 +201,6 @@ def erp(home: Settings, server: Kingdee, more: str = "", *, name: str = "erp") -
         f"kind: kingdee\nbase_url: {server.url}/k3cloud\npage_rows: {PAGE}\n"
         f"default_company_id: HD-CN\ndefault_currency_code: CNY\n{more}",
     )
-
-
-def notes(case: Case, entity: str) -> tuple[str, ...]:
-    with open_connector(case.source, case.settings) as connector:
-        connector.describe(entity)
-        return connector.notes(entity)  # type: ignore[attr-defined]
 
 
 def check_monday(case: Case, company: Company, *, has_plans: bool = True) -> None:
@@ -530,16 +533,9 @@ def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
     home: Settings, server: Kingdee, clock: JumpingClock
 ) -> None:
     company = Company(server)
-    stormy, quiet = erp(home, server, name="stormy"), erp(home, server, name="quiet")
-    stormy.run(MONDAY)
-    quiet.run(MONDAY)
-    faults = storm(server, company)
-    with server.plan(*faults):
-        stormy.run(TUESDAY)
-    stormy.run(TUESDAY, run="after-the-storm")
-    quiet.run(TUESDAY)
-    assert raw_of_all(stormy) == raw_of_all(quiet)
-    assert stormy.refused() == []
+    check_storm_leaves_no_trace(
+        lambda name: erp(home, server, name=name), server, lambda: storm(server, company)
+    )
 
 
 def test_a_server_that_throttles_without_end_is_a_passing_fault(

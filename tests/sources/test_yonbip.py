@@ -15,7 +15,15 @@ from receivables.settings import Settings
 from receivables.sources import yonbip
 from receivables.sources.http import AuthenticationError
 from receivables.sources.kinds import open_connector
-from tests.sources.china import MONDAY, TUESDAY, JumpingClock, current, installation, raw_of_all, use_clock
+from tests.sources.china import (
+    MONDAY,
+    TUESDAY,
+    JumpingClock,
+    check_storm_leaves_no_trace,
+    current,
+    installation,
+    use_clock,
+)
 from tests.sources.setup import Case
 from tests.standins.server import Answer, Fault
 from tests.standins.yonbip import (
@@ -390,15 +398,8 @@ def test_after_a_storm_raw_is_what_a_quiet_day_leaves(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     company = Company(server)
-    stormy, quiet = bip(home, server, name="stormy"), bip(home, server, name="quiet")
-    stormy.run(MONDAY)
-    quiet.run(MONDAY)
-    faults = storm(server, company)
-    with server.plan(*faults):
-        stormy.run(TUESDAY)
-    stormy.run(TUESDAY, run="after-the-storm")
-    quiet.run(TUESDAY)
-    assert raw_of_all(stormy) == raw_of_all(quiet)
-    assert stormy.refused() == []
+    check_storm_leaves_no_trace(
+        lambda name: bip(home, server, name=name), server, lambda: storm(server, company)
+    )
     for secret in (APP_SECRET, "yb-token-1"):
         assert secret not in caplog.text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import stat
 import threading
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -344,3 +346,24 @@ def test_a_document_is_good_for_its_version(tmp_path: Path) -> None:
     assert again.document("payments", "7", "v2") is None
     assert again.document("payments", "7") == '{"a": 1}', "the last one, whatever its version"
     assert stat.S_IMODE((tmp_path / "spool.sqlite").stat().st_mode) == 0o600
+
+
+def test_what_nobody_can_ask_for_any_more_goes_after_a_month(tmp_path: Path) -> None:
+    clock = TestClock()
+    kept = spool(tmp_path, clock)
+    for key in ("there", "gone"):
+        kept.keep("payments", key, "v1", "{}")
+    broken_off = kept.stream("receipts", lambda cursor: PAGES[cursor])
+    next(broken_off)
+    clock.sleep(20 * 86_400)
+    kept.keep("payments", "gone lately", "v1", "{}")
+    kept.prune("payments", {"there"})
+    assert kept.document("payments", "gone") == "{}"
+    clock.sleep(11 * 86_400)
+    kept.prune("payments", {"there"})
+    kept.close()
+    again = spool(tmp_path, clock)
+    found = [key for key in ("there", "gone", "gone lately") if again.document("payments", key)]
+    assert found == ["there", "gone lately"]
+    with closing(sqlite3.connect(tmp_path / "spool.sqlite")) as connection:
+        assert connection.execute("select count(*) from pages").fetchall() == [(0,)]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -251,6 +253,28 @@ def test_payments_are_asked_for_once_while_they_stay_the_same(
         assert [path for path in zoho.requests if path.count("/") > 3 and "refunds" not in path] == []
 
 
+def test_the_details_of_what_was_deleted_are_let_go_after_a_month(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zoho_books(home, monkeypatch) as (zoho, case):
+        live_through(zoho, lambda day: Mirror(case).load(end_of(day)))
+        kept = home.http_state / "zoho.sqlite"
+        present = {*zoho.company.payments, *zoho.company.credit_notes, *zoho.company.contacts}
+
+        def keys() -> set[str]:
+            with closing(sqlite3.connect(kept)) as connection:
+                rows = connection.execute("select key from documents where kind <> 'write_off_day'")
+                return {key for (key,) in rows.fetchall()}
+
+        deleted = keys() - present
+        assert deleted
+        zoho.clock.sleep(40 * 86_400)
+        zoho.requests.clear()
+        Mirror(case).load(zoho.clock.now())
+        assert keys() == present & keys()
+        assert [path for path in zoho.requests if path.count("/") > 3 and "refunds" not in path] == []
+
+
 def test_all_tasks_share_one_token(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     with zoho_books(home, monkeypatch) as (zoho, case):
         found(zoho.company)
@@ -386,13 +410,10 @@ def test_the_services_own_balance_is_delivered_for_a_day_that_has_not_moved_sinc
         zoho.clock.time = at(FIRST + timedelta(days=1), 1)
         mirror = Mirror(case)
         mirror.load(end_of(FIRST))
+        left = company.balances()
         expected = Decimal(0)
-        for rows, left, sign in (
-            (company.invoices, company.balance, 1),
-            (company.payments, company.unused, -1),
-            (company.credit_notes, company.credit_left, -1),
-        ):
-            expected += sum(sign * round(left(row) * row["exchange_rate"], 2) for row in rows.values())
+        for rows, sign in ((company.invoices, 1), (company.payments, -1), (company.credit_notes, -1)):
+            expected += sum(sign * round(left[key] * row["exchange_rate"], 2) for key, row in rows.items())
         (row,) = mirror.values("gl_balances")
         assert (row["balance_date"], row["balance_amount"]) == (FIRST, expected + Decimal("51.06"))
         company.edit("invoices", ids["b1"], reference_number="after the day")

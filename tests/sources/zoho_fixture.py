@@ -162,7 +162,4 @@ def open_amounts(mirror: Mirror) -> dict[str, Decimal]:
 
 def open_in_zoho(company: Company) -> dict[str, Decimal]:
     """What the service itself says is open on each document."""
-    balances = {key: company.balance(row) for key, row in company.invoices.items()}
-    balances |= {key: company.unused(row) for key, row in company.payments.items()}
-    balances |= {key: company.credit_left(row) for key, row in company.credit_notes.items()}
-    return {key: amount for key, amount in balances.items() if amount}
+    return {key: amount for key, amount in company.balances().items() if amount}

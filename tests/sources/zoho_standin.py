@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,12 +118,14 @@ class Company:
         return key
 
     def invoice(
-        self, contact: str, day: str, total: str, *, due: str = "", rate: str = "1.0", status: str = "sent"
-    ) -> str:
+        self, contact: str, day: str, total: str, *, due: str = "", rate: str = "1.0", status: str = "sent",
+        currency: str | None = None,
+    ) -> str:  # fmt: skip
         key = self.new_id()
         self.invoices[key] = self._new(
             invoice_id=key, invoice_number=f"INV-{len(self.invoices) + 1:05d}", customer_id=contact, date=day,
-            due_date=due or day, total=Decimal(total), currency_code=self.contacts[contact]["currency_code"],
+            due_date=due or day, total=Decimal(total),
+            currency_code=currency or self.contacts[contact]["currency_code"],
             exchange_rate=Decimal(rate), status=status, write_off_amount=Decimal("0.0"),
             reference_number="", salesperson_name="Ann",
             custom_fields=[{"index": 1, "label": "Region", "value": "West"}],
@@ -131,13 +134,13 @@ class Company:
 
     def payment(
         self, contact: str, day: str, amount: str, applied: dict[str, str] | None = None, *,
-        rate: str = "1.0", withheld: str = "0.0",
+        rate: str = "1.0", withheld: str = "0.0", currency: str | None = None,
     ) -> str:  # fmt: skip
         key = self.new_id()
         self.payments[key] = self._new(
             payment_id=key, payment_number=str(len(self.payments) + 1), customer_id=contact, date=day,
             amount=Decimal(amount), payment_mode="banktransfer", reference_number=f"TT-{key[-3:]}",
-            currency_code=self.contacts[contact]["currency_code"], exchange_rate=Decimal(rate),
+            currency_code=currency or self.contacts[contact]["currency_code"], exchange_rate=Decimal(rate),
             payment_status="paid", account_name="Bank",
         )  # fmt: skip
         for invoice, part in (applied or {}).items():
@@ -163,13 +166,14 @@ class Company:
             self.touch(self.invoices[invoice])
 
     def credit_note(
-        self, contact: str, day: str, total: str, applied: dict[str, str] | None = None, *, rate: str = "1.0"
-    ) -> str:
+        self, contact: str, day: str, total: str, applied: dict[str, str] | None = None, *, rate: str = "1.0",
+        currency: str | None = None,
+    ) -> str:  # fmt: skip
         key = self.new_id()
         self.credit_notes[key] = self._new(
             creditnote_id=key, creditnote_number=f"CN-{len(self.credit_notes) + 1:05d}", customer_id=contact,
-            date=day, total=Decimal(total), currency_code=self.contacts[contact]["currency_code"],
-            exchange_rate=Decimal(rate), status="open",
+            date=day, total=Decimal(total), exchange_rate=Decimal(rate), status="open",
+            currency_code=currency or self.contacts[contact]["currency_code"],
         )  # fmt: skip
         for invoice, part in (applied or {}).items():
             self.apply_credit(key, invoice, part, day)
@@ -211,7 +215,7 @@ class Company:
                     del rows[name]
 
     def write_off(self, invoice: str, day: str) -> None:
-        self.edit("invoices", invoice, write_off_amount=self.balance(self.invoices[invoice]))
+        self.edit("invoices", invoice, write_off_amount=self.balances()[invoice])
         self.comments.setdefault(invoice, []).append(
             {"comment_id": self.new_id(), "description": "Invoice has been written off", "date": day}
         )
@@ -233,34 +237,32 @@ class Company:
 
     # --- what is open ---
 
-    def balance(self, invoice: Row) -> Decimal:
-        if invoice["status"] in {"void", "draft"}:
-            return Decimal("0.0")
-        key = invoice["invoice_id"]
-        paid = sum(
-            row["amount"] + row["withheld"]
-            for row in self.payment_applications.values()
-            if row["invoice_id"] == key
-        )
-        credited = sum(row["amount"] for row in self.credit_applications.values() if row["invoice_id"] == key)
-        return Decimal(invoice["total"] - paid - credited - invoice["write_off_amount"])
+    def _sums(self, rows: dict[str, Row], field: str) -> dict[str, Decimal]:
+        """What applications or refunds take from each document that they name in `field`."""
+        sums: dict[str, Decimal] = defaultdict(lambda: Decimal("0.0"))
+        for row in rows.values():
+            sums[row[field]] += row["amount"] + (row.get("withheld", 0) if field == "invoice_id" else 0)
+        return sums
 
-    def _refunded(self, refunds: dict[str, Row], field: str, key: str) -> Decimal:
-        return sum((row["amount"] for row in refunds.values() if row[field] == key), Decimal("0.0"))
-
-    def unused(self, payment: Row) -> Decimal:
-        if payment["payment_status"] == "void":
-            return Decimal("0.0")
-        key = payment["payment_id"]
-        used = sum(row["amount"] for row in self.payment_applications.values() if row["payment_id"] == key)
-        return Decimal(payment["amount"] - used - self._refunded(self.payment_refunds, "payment_id", key))
-
-    def credit_left(self, note: Row) -> Decimal:
-        if note["status"] == "void":
-            return Decimal("0.0")
-        key = note["creditnote_id"]
-        used = sum(row["amount"] for row in self.credit_applications.values() if row["creditnote_id"] == key)
-        return Decimal(note["total"] - used - self._refunded(self.credit_refunds, "creditnote_id", key))
+    def balances(self) -> dict[str, Decimal]:
+        """What is open of each invoice, payment and credit note."""
+        paid = self._sums(self.payment_applications, "invoice_id")
+        credited = self._sums(self.credit_applications, "invoice_id")
+        used = self._sums(self.payment_applications, "payment_id")
+        noted = self._sums(self.credit_applications, "creditnote_id")
+        returned = self._sums(self.payment_refunds, "payment_id")
+        refunded = self._sums(self.credit_refunds, "creditnote_id")
+        left: dict[str, Decimal] = {}
+        for key, row in self.invoices.items():
+            rest = row["total"] - paid[key] - credited[key] - row["write_off_amount"]
+            left[key] = Decimal("0.0") if row["status"] in {"void", "draft"} else rest
+        for key, row in self.payments.items():
+            rest = row["amount"] - used[key] - returned[key]
+            left[key] = Decimal("0.0") if row["payment_status"] == "void" else rest
+        for key, row in self.credit_notes.items():
+            rest = row["total"] - noted[key] - refunded[key]
+            left[key] = Decimal("0.0") if row["status"] == "void" else rest
+        return left
 
     # --- how the service shows it ---
 
@@ -268,21 +270,22 @@ class Company:
         if name == "contacts":
             return [{k: v for k, v in row.items() if k != "opening"} for row in self.contacts.values()]
         if name == "invoices":
-            return [{**row, "balance": self.balance(row)} for row in self.invoices.values()]
+            left = self.balances()
+            return [{**row, "balance": left[key]} for key, row in self.invoices.items()]
         if name == "customerpayments":
+            left, refunded = self.balances(), self._sums(self.payment_refunds, "payment_id")
             return [
                 {
                     **{k: v for k, v in row.items() if k not in {"currency_code", "exchange_rate"}},
-                    "unused_amount": self.unused(row),
-                    "bcy_unused_amount": round(self.unused(row) * row["exchange_rate"], 2),
-                    "bcy_refunded_amount": self._refunded(
-                        self.payment_refunds, "payment_id", row["payment_id"]
-                    ),
+                    "unused_amount": left[key],
+                    "bcy_unused_amount": round(left[key] * row["exchange_rate"], 2),
+                    "bcy_refunded_amount": refunded[key],
                 }
-                for row in self.payments.values()
+                for key, row in self.payments.items()
             ]
         if name == "creditnotes":
-            rows = [{**row, "balance": self.credit_left(row)} for row in self.credit_notes.values()]
+            left = self.balances()
+            rows = [{**row, "balance": left[key]} for key, row in self.credit_notes.items()]
             if self.switches.updated_time_only:
                 rows = [{**row, "updated_time": row["last_modified_time"]} for row in rows]
                 rows = [{k: v for k, v in row.items() if k != "last_modified_time"} for row in rows]

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -216,8 +216,11 @@ class Spool:
 
     A *document* is kept under its key and a version that the caller takes from a list (a change time, a hash
     of the list's row): it stays good for as long as the list still says the same. A *stream* is the pages of
-    one long read that have arrived; an attempt that broke off is taken up behind them.
+    one long read that have arrived; an attempt that broke off is taken up behind them. What nobody can ask
+    for any more goes after a month: documents that their list no longer has, streams that nobody took up.
     """
+
+    KEPT = timedelta(days=30)
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -237,6 +240,11 @@ class Spool:
             "create table if not exists pages (stream text, position integer, body blob, next text,"
             " kept_at text, primary key (stream, position)) without rowid"
         )
+        self._connection.execute("delete from pages where kept_at < ?", [self._oldest])
+
+    @property
+    def _oldest(self) -> str:
+        return (self._clock.now() - self.KEPT).isoformat()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -262,6 +270,20 @@ class Spool:
             "insert or replace into documents values (?, ?, ?, ?, ?)",
             [kind, key, version, zlib.compress(text.encode()), self._clock.now().isoformat()],
         )
+
+    def prune(self, kind: str, present: Collection[str]) -> None:
+        """Let go of the old documents of a kind whose keys are no longer there.
+
+        `present` is the whole list. A key that it lacks by mistake costs a call when it comes back.
+        """
+        old = self._connection.execute(
+            "select key from documents where kind = ? and kept_at < ?", [kind, self._oldest]
+        )
+        gone = [(kind, key) for (key,) in old.fetchall() if key not in present]
+        if gone:
+            self._connection.execute("begin immediate")
+            self._connection.executemany("delete from documents where kind = ? and key = ?", gone)
+            self._connection.execute("commit")
 
     def stream(
         self,

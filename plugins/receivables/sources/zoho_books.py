@@ -183,6 +183,13 @@ INVOICES = _List("invoices", "invoices", "invoice_id")
 PAYMENTS = _List("customerpayments", "customerpayments", "payment_id")
 CREDIT_NOTES = _List("creditnotes", "creditnotes", "creditnote_id")
 CREDIT_REFUNDS = _List("creditnotes/refunds", "creditnote_refunds", "creditnote_refund_id")
+# What the spool holds of the rows of a list.
+_KEPT = {
+    CONTACTS.path: ("contacts",),
+    INVOICES.path: ("write_off_day",),
+    PAYMENTS.path: ("customerpayments", "customerpayments/refunds"),
+    CREDIT_NOTES.path: ("creditnotes/invoices",),
+}
 
 
 def judge(answer: Answer) -> Verdict | None:
@@ -340,6 +347,9 @@ class ZohoBooksConnector:
             self._lists[of.path] = [
                 _slim(of, row) for page in self._pages(of, **order).whole() for row in page
             ]
+            present = {str(row[of.key]) for row in self._lists[of.path]}
+            for kind in _KEPT.get(of.path, ()):
+                self._spool.prune(kind, present)
         return self._lists[of.path]
 
     def _changed(self, entity: str, of: _List, window: Window) -> Iterator[Row]:

@@ -42,6 +42,9 @@ def canonical(books: Books, company: str) -> Tables:
             "currency_code": one.currency, "exchange_rate": one.rate, "created_at": noon(one.day), **other,
         }  # fmt: skip
 
+    def named_credit(kind: str, number: int, is_named: bool) -> Row:
+        return {"credit_type": kind, "credit_id": named(number)} if is_named else {}
+
     return {
         "customers": [
             {"customer_id": named(one), "customer_name": f"Customer {one}", "company_id": company}
@@ -67,12 +70,38 @@ def canonical(books: Books, company: str) -> Tables:
             }
             for one in books.applications
         ],
+        "instalments": [
+            {
+                "invoice_id": named(invoice), "instalment_number": number, "due_date": due, "amount": amount,
+                "created_at": noon(books.invoices[invoice].day),
+            }
+            for invoice, plan in books.plans.items()
+            for number, (due, amount) in enumerate(plan, 1)
+        ],
         "adjustments": [
-            document(
-                books.memos[one.memo], adjustment_id=named(one.number), adjustment_type="refund",
-                adjustment_date=one.day, credit_type="credit_memo", credit_id=named(one.memo),
-            )
-            for one in books.refunds
+            *(
+                document(
+                    books.memos[one.memo], adjustment_id=named(one.number), adjustment_type="refund",
+                    adjustment_date=one.day, **named_credit("credit_memo", one.memo, one.names_memo),
+                )
+                for one in books.refunds
+            ),
+            *(
+                document(
+                    books.receipts[one.receipt], adjustment_id=named(one.number), adjustment_type="refund",
+                    adjustment_date=one.day, amount=one.amount,
+                    **named_credit("receipt", one.receipt, one.names_receipt),
+                )
+                for one in books.repayments
+            ),
+            *(
+                document(
+                    books.invoices[one.invoice], adjustment_id=named(one.number),
+                    adjustment_type="write_off", adjustment_date=one.day, amount=one.amount,
+                    invoice_id=named(one.invoice),
+                )
+                for one in books.write_offs
+            ),
         ],
     }  # fmt: skip
 

@@ -46,6 +46,31 @@ class Refund:
     number: int
     memo: int
     day: date
+    names_memo: bool = True
+
+
+@dataclass(frozen=True)
+class Repayment:
+    """Money paid back: what a receipt has left over."""
+
+    number: int
+    receipt: int
+    amount: Decimal
+    day: date
+    names_receipt: bool = True
+
+
+@dataclass(frozen=True)
+class WriteOff:
+    """What is open of an invoice, given up."""
+
+    number: int
+    invoice: int
+    amount: Decimal
+    day: date
+
+
+Plan = tuple[tuple[date, Decimal], ...]  # due date and amount of each instalment
 
 
 @dataclass(frozen=True)
@@ -58,6 +83,9 @@ class Books:
     receipts: dict[int, Document] = field(default_factory=dict)
     applications: tuple[Application, ...] = ()
     refunds: tuple[Refund, ...] = ()
+    repayments: tuple[Repayment, ...] = ()
+    write_offs: tuple[WriteOff, ...] = ()
+    plans: dict[int, Plan] = field(default_factory=dict)
 
     def applied(self, invoice: int) -> list[Application]:
         """The applications of an invoice, the earliest first."""
@@ -139,6 +167,56 @@ def _refunded(books: Books, chance: random.Random) -> Books:
         for position, memo in enumerate(free[::2])
     ]
     return replace(books, refunds=tuple(refunds))
+
+
+def with_everything(books: Books, *, seed: int = 8) -> Books:
+    """The same business with payment plans, repayments of what was paid too much, and written-off rests."""
+    chance = random.Random(seed)
+    plans: dict[int, Plan] = {}
+    write_offs = []
+    applications: dict[int, list[Application]] = defaultdict(list)
+    for one in books.applications:
+        applications[one.invoice].append(one)
+    for bill in books.invoices.values():
+        if chance.random() < 0.2 and bill.due:
+            first = (bill.amount / 3).quantize(Decimal("0.01"))
+            half = bill.day + (bill.due - bill.day) / 2
+            plans[bill.number] = ((half, first), (bill.due, bill.amount - first))
+        applied = applications[bill.number]
+        rest = bill.amount - sum((one.amount for one in applied), Decimal(0))
+        given_up = max([bill.day, *(one.day for one in applied)]) + timedelta(days=chance.randrange(60, 120))
+        if rest > 0 and given_up <= LAST and chance.random() < 0.15:
+            write_offs.append(WriteOff(30_000 + len(write_offs), bill.number, rest, given_up))
+    repayments = [
+        Repayment(40_000 + one.number, one.number, rest, one.day + timedelta(days=chance.randrange(1, 30)))
+        for one in books.receipts.values()
+        if (rest := books.unapplied(one.number)) and chance.random() < 0.5
+    ]
+    return replace(books, plans=plans, write_offs=tuple(write_offs), repayments=tuple(repayments))
+
+
+def without_plans(books: Books) -> Books:
+    """What a system says whose invoices have one due date."""
+    return replace(books, plans={})
+
+
+def without_write_offs(books: Books) -> Books:
+    """What a system says that has no document for a debt that was given up, or publishes none."""
+    return replace(books, write_offs=())
+
+
+def refunds_that_name_nothing(books: Books) -> Books:
+    """What a system says whose refunds tell customer and amount, not what they pay back."""
+    return replace(
+        books,
+        refunds=tuple(replace(one, names_memo=False) for one in books.refunds),
+        repayments=tuple(replace(one, names_receipt=False) for one in books.repayments),
+    )
+
+
+def memos_on_their_own(books: Books) -> Books:
+    """What a system says that does not tell which invoice a credit memo was set against."""
+    return replace(books, applications=tuple(one for one in books.applications if one.kind != "credit_memo"))
 
 
 def without_refunds(books: Books) -> Books:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 import yaml
 
 from receivables.extract import extract_all
@@ -20,7 +21,7 @@ from receivables.settings import Settings
 from receivables.sources import get_source
 from receivables.transform import transform
 from tests.conftest import PROJECT
-from tests.extracts import as_tables, one_company, sap_company
+from tests.extracts import as_services, as_tables, one_company, sap_company
 
 DAY = date(2026, 2, 28)
 ACCOUNT = "US00BANK1"
@@ -34,11 +35,12 @@ SEED_FILES = {
     "xero": "xero_{table}_data",
 }
 SEED_CURRENCY = {"xero": "CAD"}
-# The company whose canonical files say what a system's tables say.
-REFERENCE = dict.fromkeys(as_tables.SYSTEMS, "FULL") | {
-    "sage_intacct": "NOREFUND",
-    "stripe": "CHARGE",
-}
+# The company whose canonical files say what a system's tables say, or a service's answers.
+REFERENCE = (
+    dict.fromkeys(as_tables.SYSTEMS, "FULL")
+    | {"sage_intacct": "NOREFUND", "stripe": "CHARGE"}
+    | {name: f"FOR_{name.upper()}" for name in as_services.SERVICES}
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def build(folder: Path) -> Built:
         "NOREFUND": one_company.without_refunds(books),
         "CHARGE": one_company.one_charge_per_invoice(books),
     }
+    everything = one_company.with_everything(books)
+    said |= {REFERENCE[name]: service.says(everything) for name, service in as_services.SERVICES.items()}
     for company, given in said.items():
         as_tables.write(folder / "canonical" / company, as_tables.canonical(given, company))
         currencies[company] = "USD"
@@ -112,7 +116,8 @@ def build(folder: Path) -> Built:
         "accounts": {ACCOUNT: "FULL"},
     }
     for name, source in described.items():
-        (sources / f"{name}.yml").write_text(yaml.safe_dump(source, sort_keys=False), encoding="utf-8")
+        write_source(settings, name, source)
+    currencies |= {name.upper(): "USD" for name in as_services.SERVICES}
     settings.config_file.write_text(
         yaml.safe_dump(
             {
@@ -126,13 +131,25 @@ def build(folder: Path) -> Built:
         ),
         encoding="utf-8",
     )
-    loads = {}
     run = f"{DAY.isoformat()}-extracts"
-    for name in described:
-        extract_all(settings, get_source(settings, name), DAY, run)
-        loads[name] = load(settings, get_source(settings, name), DAY, run)
+    loads = {name: _load(settings, name, run) for name in described}
+    for name, service in as_services.SERVICES.items():
+        with pytest.MonkeyPatch.context() as patch, service.serve(said[REFERENCE[name]], patch) as source:
+            common = {"default_company_id": name.upper(), "default_currency_code": "USD"}
+            write_source(settings, name, source | common | {"timezone": "Asia/Shanghai"})
+            loads[name] = _load(settings, name, run)
     transform(settings, DAY, run)
     return Built(settings, loads, company)
+
+
+def write_source(settings: Settings, name: str, source: dict[str, Any]) -> None:
+    text = yaml.safe_dump(source, sort_keys=False)
+    (settings.sources_dir / f"{name}.yml").write_text(text, encoding="utf-8")
+
+
+def _load(settings: Settings, name: str, run: str) -> LoadReport:
+    extract_all(settings, get_source(settings, name), DAY, run)
+    return load(settings, get_source(settings, name), DAY, run)
 
 
 def bank_file(path: Path, books: one_company.Books) -> None:

@@ -117,6 +117,11 @@ OBJECTS: dict[str, dict[str, tuple[str, str]]] = {
         "agreed_date__c": ("date", "承诺日期"),
     },
 }
+# What every object has, too, where the tenant has switched several currencies on.
+CURRENCY = {
+    "mc_currency": ("select_one", "币种"),
+    "mc_exchange_rate": ("number", "汇率"),
+}
 OPTIONS = {
     ("AccountObj", "account_level"): {"1": "重点客户", "2": "普通客户"},
     ("AccountObj", "industry_level1"): {"A1": "制造业", "B2": "批发零售"},
@@ -145,6 +150,7 @@ class Fxiaoke(StandIn):
         empty_fields: Literal["absent", "null"] = "absent",
         custom_path_for_standard: bool = False,
         between_includes_end: bool = True,
+        multi_currency: bool = False,
         id_digits: int = 24,
     ) -> None:
         super().__init__()
@@ -156,7 +162,8 @@ class Fxiaoke(StandIn):
         self.custom_path_for_standard = custom_path_for_standard
         self.between_includes_end = between_includes_end
         self.id_digits = id_digits
-        self.fields = {name: dict(fields) for name, fields in OBJECTS.items()}
+        more = CURRENCY if multi_currency else {}
+        self.fields = {name: {**fields, **more} for name, fields in OBJECTS.items()}
         self.tenant: dict[str, dict[str, Record]] = defaultdict(dict)
         self.now = datetime(2026, 3, 2, 9, 0, tzinfo=SHANGHAI)
         self.denied: set[str] = set()

@@ -18,7 +18,7 @@ ACCOUNT_SET, USER, PASSWORD = "64f1acct", "integration", "kd-password-77"
 APP_ID, APP_SECRET = "kd_app", "kd-secret-99"
 SESSION_SECONDS = 1200
 PREFIX = "/k3cloud/Kingdee.BOS.WebApi.ServicesStub."
-CURRENCIES = {"PRE001": "CNY", "PRE007": "USD"}
+CURRENCIES = {"PRE001": "CNY", "PRE003": "EUR", "PRE007": "USD"}
 
 Record = dict[str, Any]
 
@@ -80,8 +80,8 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
             "FBillHead": {
                 "FBillNo": "单据编号", "FDATE": "业务日期", "FCONTACTUNITTYPE": "往来单位类型",
                 "FCONTACTUNIT": "往来单位", "FCURRENCYID": "币别", "FREFUNDAMOUNTFOR": "应退金额",
-                "FDocumentStatus": "单据状态", "FCancelStatus": "作废状态", "FCREATEDATE": "创建日期",
-                "FMODIFYDATE": "修改日期",
+                "FEXCHANGERATE": "汇率", "FDocumentStatus": "单据状态", "FCancelStatus": "作废状态",
+                "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期",
             }
         },
     ),
@@ -90,9 +90,9 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
         {
             "FBillHead": {
                 "FBillNo": "单据编号", "FDATE": "业务日期", "FCONTACTUNITTYPE": "往来单位类型",
-                "FCONTACTUNIT": "往来单位", "FCURRENCYID": "币别", "FDocumentStatus": "单据状态",
-                "FCancelStatus": "作废状态", "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期",
-                "FREMARK": "坏账原因",
+                "FCONTACTUNIT": "往来单位", "FCURRENCYID": "币别", "FEXCHANGERATE": "汇率",
+                "FDocumentStatus": "单据状态", "FCancelStatus": "作废状态", "FCREATEDATE": "创建日期",
+                "FMODIFYDATE": "修改日期", "FREMARK": "坏账原因",
             },
             "FEntity": {"FLOSSAMOUNTFOR": "坏账损失金额", "FSRCBILLNO": "源单编号"},
         },
@@ -176,9 +176,7 @@ class Kingdee(StandIn):
         self._session_numbers = itertools.count(1)
 
     @staticmethod
-    def _renamed(
-        fields: dict[str, str], names: dict[str, str], without: tuple[str, ...]
-    ) -> dict[str, str]:
+    def _renamed(fields: dict[str, str], names: dict[str, str], without: tuple[str, ...]) -> dict[str, str]:
         return {names.get(name, name): label for name, label in fields.items() if name not in without}
 
     # --- the account set ---
@@ -331,7 +329,8 @@ class Kingdee(StandIn):
                 entities.append(entity)
         if len(entities) > 1:
             return self.fault("不支持同时查询多个单据体")
-        rows = self._rows(form, entities[0] if entities else None)
+        is_all = not wanted.get("FilterString") and not wanted.get("OrderString")
+        rows = self._rows(form, entities[0] if entities else None, limit if is_all else None)
         try:
             found = self._select(form, rows, names, wanted, limit)
         except sqlite3.Error as error:
@@ -351,13 +350,15 @@ class Kingdee(StandIn):
                 return entity if self.currency_code or not is_code else None
         return None
 
-    def _rows(self, form: str, entity: str | None) -> list[Record]:
+    def _rows(self, form: str, entity: str | None, most: int | None) -> list[Record]:
+        """Header × lines, names in lower case; `most`: no more documents are looked at."""
         rows = []
-        for bill in self.bills[form].values():
+        for bill in itertools.islice(self.bills[form].values(), most):
             lines = bill.entries.get(entity, [{}]) if entity else [{}]
             for line in lines:
                 renamed = {f"{entity}_FEntryID": line.get("FEntryID")} if entity else {}
-                rows.append({**bill.head, **line, **renamed})
+                row = {**bill.head, **line, **renamed}
+                rows.append({name.lower(): value for name, value in row.items()})
         return rows
 
     def _select(
@@ -409,7 +410,7 @@ class Kingdee(StandIn):
         )  # fmt: skip
 
     def _value(self, row: Record, base: str, name: str) -> Any:
-        value = next((value for key, value in row.items() if key.lower() == base), None)
+        value = row.get(base)
         if name.endswith(".fcode"):
             return CURRENCIES.get(str(value), value)
         if isinstance(value, datetime):

@@ -91,6 +91,7 @@ class YonBIP(StandIn):
         currency: str = "CNY",
         red: bool = False,
         due: date | None = None,
+        rate: Decimal | None = None,
         **fields: Any,
     ) -> str:
         """Save a document, or change the one whose key is given; returns the key."""
@@ -105,9 +106,10 @@ class YonBIP(StandIn):
             "billDate": f"{day} 00:00:00", "direction": "-1" if red else "1", "modifyTime": self._stamp(),
             "pubts": self._stamp(), **fields,
         }  # fmt: skip
-        names = {"CNY": "人民币", "USD": "美元"}
+        names = {"CNY": "人民币", "USD": "美元", "EUR": "欧元"}
         line = {
-            "bodyItemCustomer": customer, "bodyItemObjectType": "1", "bodyItemExchangeRate": 1,
+            "bodyItemCustomer": customer, "bodyItemObjectType": "1",
+            "bodyItemExchangeRate": float(rate) if rate is not None else 1,
             "bodyItemOriCurrency": f"id-of-{currency}", "bodyItemPubts": self._stamp(),
         }  # fmt: skip
         if self.currency == "name":

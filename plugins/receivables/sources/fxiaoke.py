@@ -155,6 +155,11 @@ _ORDERS = {
     ),
     "adjustments": _REFUNDS,
 }
+# A return names an order, which is no note.
+_RETURNS = Shape(
+    _CREDIT_MEMOS.origin,
+    {name: wanted for name, wanted in _CREDIT_MEMOS.picks.items() if name != "invoice_id"},
+)
 # The receivables module is paid for and documented nowhere in public: `describe` decides.
 _AR_MODULE = {
     "customers": _CUSTOMERS,
@@ -174,7 +179,7 @@ _AR_MODULE = {
             **_RECORDED,
         },
     ),
-    "credit_memos": _CREDIT_MEMOS,
+    "credit_memos": _RETURNS,
     "receipts": _RECEIPTS,
     "applications": Shape(
         "MatchNoteDetailObj",

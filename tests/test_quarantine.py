@@ -76,7 +76,10 @@ def test_rows_are_found_by_source_entity_reason_and_day(settings: Settings) -> N
 
 def test_the_row_as_it_arrived_is_shown_only_when_asked_for(settings: Settings) -> None:
     assert "Ms Wang" not in run("list", "--json") + run("list") + run("list", "--csv") + run("show", "I1")
+    assert "currency_code: '…' is an unknown currency" in run("list", "--csv")
+    assert "RMB" not in run("list", "--json") + run("list") + run("list", "--csv") + run("show", "I1")
     assert "Ms Wang" in run("show", "I1", "--restricted")
+    assert "'RMB'" in run("show", "I1", "--restricted")
     [row] = json.loads(run("show", "I1", "--restricted", "--json"))
     assert (row["first_seen_on"], row["last_seen_on"], row["location"]) == (
         "2026-03-01",

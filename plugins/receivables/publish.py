@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -47,8 +47,16 @@ PUBLIC = "receivables.duckdb"
 RESTRICTED = "receivables_restricted.duckdb"
 FILE_MODES = {PUBLIC: 0o444, RESTRICTED: 0o440}
 
-# A refused row is kept as it came, and may hold an address or a name: everybody sees its key and reason only.
-PERSONAL_QUALITY = {"quality.quarantined_rows": frozenset({"payload"})}
+# What a reason quotes of a row that was refused: `amount: '…' is not a number` says what is wrong without it.
+# A quotation that does not end where it seems to (rows refused before quotes in it were replaced) goes whole.
+WITHOUT_QUOTATIONS = r"""
+    case when contains(regexp_replace(reason, '\x27[^\x27]*\x27', '', 'g'), chr(39))
+        then regexp_replace(reason, '\x27.*\x27', chr(39) || '…' || chr(39), 's')
+        else regexp_replace(reason, '\x27[^\x27]*\x27', chr(39) || '…' || chr(39), 'g') end
+"""
+# A refused row is kept as it came, and may hold an address or a name, also in the wrong column: everybody
+# sees its key and what is wrong with it only.
+PERSONAL_QUALITY = {"quality.quarantined_rows": {"payload": "null::varchar", "reason": WITHOUT_QUOTATIONS}}
 
 KEEP_VERSIONS = 2
 MINIMUM_AGE = timedelta(days=1)
@@ -172,10 +180,17 @@ def build_candidate(settings: Settings, day: date, run: str, *, progress: Progre
         tables = [*marts, *_quality_tables(connection)]
         _assert_tables_exist(connection, tables)
         for position, name in enumerate(FILE_MODES):
-            hidden = {**personal, **PERSONAL_QUALITY} if name == PUBLIC else {}
+            hidden = personal if name == PUBLIC else {}
+            masked = PERSONAL_QUALITY if name == PUBLIC else {}
             with _target(connection, folder / name):
                 for number, table in enumerate(tables):
-                    _copy_table(connection, table, source=source, hidden=hidden.get(table, frozenset()))
+                    _copy_table(
+                        connection,
+                        table,
+                        source=source,
+                        hidden=hidden.get(table, frozenset()),
+                        masked=masked.get(table, {}),
+                    )
                     if progress:
                         progress(table, position * len(tables) + number + 1, 2 * len(tables))
                 add_functions(connection, functions)
@@ -548,9 +563,19 @@ def _catalog(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _copy_table(
-    connection: duckdb.DuckDBPyConnection, table: str, *, source: str, hidden: frozenset[str]
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    *,
+    source: str,
+    hidden: Collection[str] = (),
+    masked: Mapping[str, str],
 ) -> None:
-    """Copy rows in their order (readers of recent days then scan the tail), and the comments."""
+    """Copy rows in their order (readers of recent days then scan the tail), and the comments.
+
+    Args:
+        hidden: columns that are left out.
+        masked: columns that keep their place, and the SQL of what is in it.
+    """
     schema, _, name = table.partition(".")
     connection.execute(f"create schema if not exists {schema}")
     columns = connection.execute(
@@ -558,17 +583,12 @@ def _copy_table(
         " where database_name = ? and schema_name = ? and table_name = ? order by column_index",
         [source, schema, name],
     ).fetchall()
-    # A hidden column of a mart is not there at all; those of `quality` keep their place, empty.
-    keeps_place = schema == "quality"
-    chosen = [
-        f'null::varchar as "{column}"' if column in hidden else f'"{column}"'
-        for column, _ in columns
-        if keeps_place or column not in hidden
-    ]
+    shown = [(column, comment) for column, comment in columns if column not in hidden]
+    chosen = [f'{masked[column]} as "{column}"' if column in masked else f'"{column}"' for column, _ in shown]
     origin = f'"{source}".{schema}."{name}"'
     connection.execute(f'create table {schema}."{name}" as select {", ".join(chosen)} from {origin}')  # noqa: S608
-    for column, comment in columns:
-        if comment and (keeps_place or column not in hidden):
+    for column, comment in shown:
+        if comment:
             text = str(comment).replace("'", "''")
             connection.execute(f'comment on column {schema}."{name}"."{column}" is \'{text}\'')
 
@@ -636,13 +656,13 @@ def _refresh_quality(settings: Settings, folder: Path) -> None:
     with reading(settings.warehouse) as connection:
         source, tables = _catalog(connection), _quality_tables(connection)
         for name in FILE_MODES:
-            hidden = PERSONAL_QUALITY if name == PUBLIC else {}
+            masked = PERSONAL_QUALITY if name == PUBLIC else {}
             (folder / name).chmod(0o600)  # an attempt that was killed may have sealed it already
             with _target(connection, folder / name):
                 connection.execute("begin")
                 for table in tables:
                     connection.execute(f"drop table if exists {table}")
-                    _copy_table(connection, table, source=source, hidden=hidden.get(table, frozenset()))
+                    _copy_table(connection, table, source=source, masked=masked.get(table, {}))
                 connection.execute("commit")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from receivables.asking import Answer
 from receivables.errors import PermanentError, TransientError
-from receivables.publish import RESTRICTED
+from receivables.publish import RESTRICTED, WITHOUT_QUOTATIONS
 from receivables.settings import Settings
 from receivables.warehouse import reading, writing
 
@@ -77,7 +77,9 @@ def record_refused(settings: Settings, day: date, run: str) -> int:
 
 @dataclass(frozen=True)
 class Refused:
-    """One refused row. `payload`, the row as it arrived, is there for those who may read personal data."""
+    """One refused row. `payload`, the row as it arrived, and what `reason` quotes of it are there for those
+    who may read personal data.
+    """
 
     source: str
     entity: str
@@ -119,7 +121,8 @@ def refused_rows(settings: Settings, wanted: Wanted, *, restricted: bool = False
         rows = connection.execute(
             f"""
             select
-                source, entity, key, reason, location, first_seen_on, last_seen_on,
+                source, entity, key, {"reason" if restricted else WITHOUT_QUOTATIONS}, location,
+                first_seen_on, last_seen_on,
                 coalesce(is_resolved, false), load_id, {"payload" if restricted else "null"}
             from quality.quarantined_rows
             where ($source is null or source = $source)
@@ -129,7 +132,7 @@ def refused_rows(settings: Settings, wanted: Wanted, *, restricted: bool = False
                 and ($since is null or last_seen_on >= $since)
                 and ($everything or not coalesce(is_resolved, false))
             order by last_seen_on desc, source, entity, key, reason
-            """,  # noqa: S608 (one of two column names)
+            """,  # noqa: S608 (columns, with or without what is personal)
             asdict(wanted),
         ).fetchall()
     return [Refused(*row) for row in rows]

@@ -78,6 +78,34 @@ def test_a_refused_row_is_public_by_key_and_reason_only(installation: Settings) 
     assert ask(version / RESTRICTED, sql) == [("C1", "has no currency", '{"email": "a@example.com"}')]
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        ("amount: 'Ms Wang, Elm Road 4' is not a number", "amount: '…' is not a number"),
+        (
+            "due_date: 'Elm Road 4' is not a date; amount: 'Ms Wang' is not a number",
+            "due_date: '…' is not a date; amount: '…' is not a number",
+        ),
+        # Refused before quotes in a value were replaced.
+        ("amount: 'Elm Road 4, O'Brien' is not a number; x: 'y' is", "amount: '…' is"),
+        ("amount: 'Elm\nRoad 4' is not a number", "amount: '…' is not a number"),
+        ("names invoice I7, which the source has not delivered", None),
+    ],
+)
+def test_the_public_reason_does_not_quote_what_was_refused(
+    installation: Settings, reason: str, shown: str | None
+) -> None:
+    with writing(installation.warehouse) as connection:
+        connection.execute("update quality.quarantined_rows set reason = ?", [reason])
+    build_checked(installation, DAY, "r1")
+    version = publish(installation, DAY, "r1").version.path
+
+    sql = "select reason from quality.quarantined_rows"
+    assert ask(version / PUBLIC, sql) == [(shown or reason,)]
+    assert ask(version / RESTRICTED, sql) == [(reason,)]
+    assert b"Road" not in (version / PUBLIC).read_bytes()
+
+
 def test_files_are_read_only_and_the_restricted_one_is_closed_to_others(installation: Settings) -> None:
     version = publish_day(installation, DAY, "r1").version.path
 

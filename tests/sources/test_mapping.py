@@ -290,7 +290,7 @@ def test_a_refused_row_keeps_its_key_its_place_and_its_original(home: Settings) 
     assert mapped.refused.to_pylist() == [
         {
             "key": "2",
-            "reason": "amount: 'x'y' is not a number",
+            "reason": "amount: 'x’y' is not a number",
             "payload": '{"invoice_id": "2", "customer_id": "C1", "invoice_date": "2026-01-05", "amount": "x\'y",'
             ' "note": "中\\"文"}',
             "location": "x.csv:3",

@@ -530,7 +530,9 @@ class EntityMapping(ColumnPlan):
         """SQL: null or a sentence, one for each thing that can be wrong with this column."""
         text, value, final = _t(column), _v(column), _f(column)
         origin = _origin(column, mapping)
-        shown = f"{literal(origin + ': ' + chr(39))} || {text} || {literal(chr(39))}"
+        # A quote in the value would end the quotation, which is cut out where personal data may not be shown.
+        bare, quote = f"replace({text}, {literal(chr(39))}, '’')", literal(chr(39))
+        shown = f"{literal(origin.replace(chr(39), '’') + ': ')} || {quote} || {bare} || {quote}"
         reasons = []
         if column.required or (mapping is not None and mapping.required):
             reasons.append(

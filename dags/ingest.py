@@ -48,7 +48,8 @@ def ingest(source: str) -> DAG:
             flow.decide(pipeline.check_source(step.settings, source, step.day, step.run), context)
             flow.announce(context, checked, step.run)
 
-    with DAG(f"ingest_{source}", schedule=flow.daily(), doc_md=__doc__, **flow.dag_defaults(hours=6)) as dag:
+    defaults = flow.dag_defaults(hours=6, levels=("landed", "published"))
+    with DAG(f"ingest_{source}", schedule=flow.daily(), doc_md=__doc__, **defaults) as dag:
         extract.expand(entity=entities()) >> load() >> check_raw() >> flow.end()
     return dag
 

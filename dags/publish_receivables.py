@@ -46,6 +46,9 @@ def check_published(version: str, **context) -> None:
 
 
 with DAG(
-    "publish_receivables", schedule=flow.when(flow.CANDIDATE), doc_md=__doc__, **flow.dag_defaults(hours=2)
+    "publish_receivables",
+    schedule=flow.when(flow.CANDIDATE),
+    doc_md=__doc__,
+    **flow.dag_defaults(hours=2, levels=("published",)),
 ):
     check_published(publish(check_marts())) >> flow.end()

@@ -37,6 +37,6 @@ with DAG(
     schedule=flow.when_all_sources_are_checked(),
     doc_md=__doc__,
     user_defined_macros={"business_day": flow.business_day},
-    **flow.dag_defaults(hours=6),
+    **flow.dag_defaults(hours=6, levels=("published",)),
 ):
     flow.dbt_models() >> build_candidate() >> check_candidate() >> flow.end()

@@ -1,4 +1,5 @@
-"""Airflow plugin: the check results (Data Docs) in Airflow's menu, for whoever may use Airflow's pages.
+"""Airflow plugin: the check results (Data Docs) in Airflow's menu, for whoever may use Airflow's pages, and
+the service levels as deadlines.
 
 A route of a plugin is open to anybody unless it says otherwise; here each asks Airflow's own login. Every
 process of Airflow imports this file, and only the API server needs the pages: it builds them when it asks.
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from airflow.plugins_manager import AirflowPlugin
+
+from receivables.deadline_airflow import Promised
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -80,9 +83,10 @@ def _page(folder: Path, page: str) -> Path | None:
 
 
 class ReceivablesPlugin(AirflowPlugin):
-    """Adds *Browse → Receivables checks*."""
+    """Adds *Browse → Receivables checks*, and the deadlines that the DAGs name."""
 
     name = "receivables"
+    deadline_references: ClassVar[list[type]] = [Promised]
     external_views: ClassVar[list[dict[str, Any]]] = [
         {
             "name": "Receivables checks",

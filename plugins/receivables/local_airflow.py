@@ -78,6 +78,9 @@ def environment(settings: Settings, *, port: int, schedule: str | None = None) -
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": 300,
         "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": 600,
+        # Importing dbt takes half a minute on a machine that does other things too.
+        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": 120,
+        "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": 180,
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
         # A task that ends between two looks at it keeps its worker until the next: 5 seconds by default.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": 1,
@@ -96,7 +99,9 @@ def environment(settings: Settings, *, port: int, schedule: str | None = None) -
     }
     if schedule is not None:
         ours["RECEIVABLES_SCHEDULE"] = schedule
-    return {**{name: str(value) for name, value in ours.items()}, **os.environ}
+    # Tasks start `dbt` by its name: that of this environment, also when it was not activated.
+    found = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return {**{name: str(value) for name, value in ours.items()}, **os.environ, "PATH": found}
 
 
 def password_file(settings: Settings) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
 
     from receivables.checks import CheckReport
+    from receivables.service_levels import ServiceLevel
 
 log = logging.getLogger(__name__)
 
@@ -266,13 +267,21 @@ def end() -> list[Any]:
     return [report_failure(), EmptyOperator(task_id="done")]
 
 
-def dag_defaults(*, hours: int, **task_defaults: Any) -> dict[str, Any]:
-    """What every DAG of this project has in common; `hours`: when a run that hangs is ended."""
+def dag_defaults(*, hours: int, levels: Sequence[ServiceLevel] = (), **task_defaults: Any) -> dict[str, Any]:
+    """What every DAG of this project has in common.
+
+    Args:
+        hours: when a run that hangs is ended.
+        levels: the service levels that its day has reached when it is done, as deadlines of its runs.
+    """
+    from receivables.deadline_airflow import deadlines
+
     return {
         "catchup": False,
         "max_active_runs": 1,  # days follow one another in the warehouse
         "dagrun_timeout": timedelta(hours=hours),
         "tags": ["receivables"],
+        "deadline": deadlines(*(level for level in levels if level in promises())) or None,
         "default_args": {
             "owner": "receivables",
             "retries": 3,

@@ -93,7 +93,7 @@ class FailedCheck(BaseModel):
             note=result.note,
             owner=result.owner,
             page=page,
-            companies=_companies(result),
+            companies=tuple(sorted(result.companies)),
             accepted_by=accepted.accepted_by if accepted else "",
             accepted_reason=accepted.reason if accepted else "",
         )
@@ -202,14 +202,6 @@ class Incident(BaseModel):
         digest = hashlib.sha256(what.encode()).hexdigest()[:8]
         parts = (self.day.isoformat(), self.kind, self.dag, self.task, self.run)
         return "-".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", part)[:60] for part in parts) + f"-{digest}.json"
-
-
-def _companies(result: CheckResult) -> tuple[str, ...]:
-    """The companies of the failed rows, where the examples are all of them and each names its company."""
-    named = [example.get("company_id") for example in result.examples]
-    if result.rows_failed is None or len(named) < result.rows_failed or not all(named):
-        return ()
-    return tuple(sorted({str(company) for company in named}))
 
 
 @dataclass(frozen=True)

@@ -366,12 +366,10 @@ def test_a_translated_check_is_said_in_the_readers_language() -> None:
         assert "A payment was counted twice." not in part
 
 
-def test_the_companies_of_a_failure_are_known_only_when_every_row_is_shown() -> None:
-    rows = ({"company_id": "HD-EU"}, {"company_id": "HD-CN"})
-    all_shown = replace(result(), examples=rows, rows_failed=2)
-    assert FailedCheck.of(all_shown).companies == ("HD-CN", "HD-EU")
-    assert FailedCheck.of(replace(all_shown, rows_failed=3)).companies == ()
-    assert FailedCheck.of(replace(all_shown, examples=({"company_id": None},), rows_failed=1)).companies == ()
+def test_the_companies_of_a_failure_are_those_of_all_its_rows() -> None:
+    counted = replace(result(), companies={"HD-EU": 7, "HD-CN": 2})
+    assert FailedCheck.of(counted).companies == ("HD-CN", "HD-EU")
+    assert FailedCheck.of(result()).companies == ()
 
 
 def test_data_docs_are_linked_in_airflow_where_its_address_is_known(

@@ -78,6 +78,7 @@ def result(
         expected="no row",
         rows_failed=len(companies) or 2,
         examples=tuple({"company_id": company} for company in companies),
+        companies=dict.fromkeys(companies, 1),
         note="It matters.",
         owner="treasury",
         checked_at=datetime(2026, 3, 29),  # noqa: DTZ001 (as the record keeps it)

@@ -23,7 +23,8 @@ class CheckResult:
     """One rule on one table.
 
     `rows_failed` is null where the rule is about the table as a whole. `examples` holds up to five of the
-    rows that broke the rule, as text, so that amounts stay exact.
+    rows that broke the rule, as text, so that amounts stay exact. `companies` counts all of those rows by
+    company; empty where the company of any of them is not known.
     """
 
     suite: str
@@ -38,6 +39,7 @@ class CheckResult:
     note: str
     owner: str
     checked_at: datetime
+    companies: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import registry
 
 from receivables import landing
 from receivables.checks import data_docs
+from receivables.checks.companies import failed_by_company
 from receivables.checks.custom import load_custom
 from receivables.checks.history import expected, learn
 from receivables.checks.report import CheckReport, CheckResult
@@ -458,12 +459,24 @@ def _run_suite(
         rule.name: reason for rule in suite.rules if (reason := _not_checked(connection, rule)) is not None
     }
     rules = [rule for rule in suite.rules if rule.name not in passed_over]
-    by_name = _outcomes(context, datasource, suite, rules, identifier) if rules else {}
-    return [
+    rows = datasource.add_query_asset(suite.name, suite.query).add_batch_definition_whole_table("all")
+    by_name = _outcomes(context, rows, suite, rules, identifier) if rules else {}
+    results = [
         _passed_over(suite, rule, passed_over[rule.name], checked_at)
         if rule.name in passed_over
         else _result(suite, rule, by_name[rule.name], checked_at)
         for rule in suite.rules
+    ]
+    return [
+        replace(
+            result,
+            companies=failed_by_company(
+                connection, rows.get_batch(), suite, rule, rows_failed=result.rows_failed
+            ),
+        )
+        if result.rows_failed and not result.success
+        else result
+        for rule, result in zip(suite.rules, results, strict=True)
     ]
 
 
@@ -498,14 +511,13 @@ def _passed_over(suite: Suite, rule: Rule, reason: str, checked_at: datetime) ->
 
 
 def _outcomes(
-    context: Any, datasource: Any, suite: Suite, rules: list[Rule], identifier: RunIdentifier
+    context: Any, rows: Any, suite: Suite, rules: list[Rule], identifier: RunIdentifier
 ) -> dict[str, Any]:
     """What Great Expectations found, by the rule's name."""
-    asset = datasource.add_query_asset(suite.name, suite.query)
     definition = context.validation_definitions.add(
         gx.ValidationDefinition(
             name=suite.name,
-            data=asset.add_batch_definition_whole_table("all"),
+            data=rows,
             suite=context.suites.add(
                 gx.ExpectationSuite(
                     suite.name, expectations=[bound(rule.expectation, suite.query) for rule in rules]

@@ -54,13 +54,14 @@ _TABLES = {
         select
             'R' || n || '-' || part as receipt_id, customer_id,
             greatest(paid_on, invoice_date) + cast(20 * part as integer) as receipt_date,
-            if(course = 'in_parts', if(part = 0, round(amount / 2, 2), amount - round(amount / 2, 2)), amount)
+            case when course <> 'in_parts' then amount when part = 0 then half else amount - half end
                 as amount,
             currency_code, 'B' || n || '-' || part as bank_reference, invoice_id,
             timestamp '2000-01-01' + interval 9 hour + interval 1 day
                 * (greatest(paid_on, invoice_date) + cast(20 * part as integer) - date '2000-01-01')
                 as created_at
-        from invoices cross join range(2) as parts(part)
+        from (select *, cast(amount / 2 as decimal(18, 2)) as half from invoices) as invoices
+        cross join range(2) as parts(part)
         where (course = 'paid' and part = 0 or course = 'in_parts')
             and greatest(paid_on, invoice_date) + cast(20 * part as integer) <= date '{day}'
     """,
@@ -73,7 +74,7 @@ _TABLES = {
     "credit_memos": """
         select
             'M' || n as credit_memo_id, customer_id, invoice_date + 10 as credit_memo_date,
-            round(amount / 4, 2) as amount, currency_code, invoice_id, 'price' as reason
+            cast(amount / 4 as decimal(18, 2)) as amount, currency_code, invoice_id, 'price' as reason
         from invoices where course = 'credited' and invoice_date + 10 <= date '{day}'
     """,
     "adjustments": """

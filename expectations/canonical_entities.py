@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from receivables.checks.report import Severity
 from receivables.checks.suites import CanonicalScope, Needs, Rule, Suite, no_rows, rule
 from receivables.entities import ENTITIES
 
@@ -75,7 +76,11 @@ def _customer_is_delivered() -> Rule:
     )
 
 
-def _company_is_configured() -> Rule:
+def _company_is_configured(
+    what: str = "row",
+    note: str = "A company appears in the reports that nobody described: its currency is guessed, or unknown,"
+    " and its figures are missing from the group's.",
+) -> Rule:
     return rule(
         "the_company_is_configured",
         no_rows("""
@@ -83,10 +88,9 @@ def _company_is_configured() -> Rule:
             where company_id is not null
                 and company_id not in (select company_id from settings.companies)
         """),
-        says="The company of every row stands in receivables.yml.",
+        says=f"The company of every {what} stands in receivables.yml.",
         severity="warning",
-        note="A company appears in the reports that nobody described: its currency is guessed, or unknown,"
-        " and its figures are missing from the group's.",
+        note=note,
         owner=OWNER,
     )
 
@@ -119,6 +123,27 @@ def _booking_rate_is_believable(scope: CanonicalScope, day: str) -> Rule:
         " or of another day.",
         owner=TREASURY,
         needs=Needs("select 1 from intermediate.int_exchange_rates", "no source delivers exchange rates"),
+    )
+
+
+def _not_larger_than_its_invoice(
+    name: str, *, says: str, severity: Severity, note: str, owner: str, only: str = "true"
+) -> Rule:
+    """What names an invoice is not more than it; `only`: which rows, as SQL."""
+    return rule(
+        name,
+        no_rows(f"""
+            select rows._source, rows._row_key, rows.amount, invoices.amount as invoice_amount
+            from {{batch}} as rows
+            inner join raw.invoices as invoices
+                on invoices._source = rows._source and invoices._row_key = rows.invoice_id
+                and invoices._version = 1
+            where {only} and rows.amount > invoices.amount
+        """),
+        says=says,
+        severity=severity,
+        note=note,
+        owner=owner,
     )
 
 
@@ -348,16 +373,8 @@ def _credit_memos(scope: CanonicalScope) -> list[Rule]:
         _company_is_configured(),
         _booking_rate_is_believable(scope, "credit_memo_date"),
         _reaches_the_marts("credit_memos", "'credit_memo'", "credit memo"),
-        rule(
+        _not_larger_than_its_invoice(
             "a_credit_is_not_larger_than_its_invoice",
-            no_rows("""
-                select rows._source, rows._row_key, rows.amount, invoices.amount as invoice_amount
-                from {batch} as rows
-                inner join raw.invoices as invoices
-                    on invoices._source = rows._source and invoices._row_key = rows.invoice_id
-                    and invoices._version = 1
-                where rows.amount > invoices.amount
-            """),
             says="No credit memo is larger than the invoice it names.",
             severity="warning",
             note="The rest becomes a credit that the customer can use: a typing mistake gives money away.",
@@ -475,26 +492,39 @@ def _two_people(entity: str, done: str) -> Rule:
     )
 
 
+def _is_approved(entity: str, name: str, *, shown: str, only: str, what: str, says: str, note: str) -> Rule:
+    """Every row names who approved it; `shown`: columns of the examples, `only`: which rows, as SQL."""
+    return rule(
+        name,
+        no_rows(f"""
+            select _source, _row_key, {shown} from {{batch}}
+            where {only} and trim(coalesce(approved_by, '')) = ''
+        """),
+        says=says,
+        severity="warning",
+        note=note,
+        owner=AUDIT,
+        needs=Needs(
+            f"select 1 from raw.{entity} where approved_by is not null",
+            f"no source says who approved {what}",
+        ),
+    )
+
+
 def _adjustments(scope: CanonicalScope) -> list[Rule]:
     return [
         _customer_is_delivered(),
         _company_is_configured(),
         _finds_its_documents("adjustments"),
         _two_people("adjustments", "written off or adjusted"),
-        rule(
+        _is_approved(
+            "adjustments",
             "a_write_off_is_approved",
-            no_rows("""
-                select _source, _row_key, amount, currency_code from {batch}
-                where adjustment_type = 'write_off' and trim(coalesce(approved_by, '')) = ''
-            """),
+            shown="amount, currency_code",
+            only="adjustment_type = 'write_off'",
             says="Every write-off names who approved it.",
-            severity="warning",
             note="A claim was given up, and nobody is answerable for it.",
-            owner=AUDIT,
-            needs=Needs(
-                "select 1 from raw.adjustments where approved_by is not null",
-                "no source says who approved a write-off",
-            ),
+            what="a write-off",
         ),
         rule(
             "a_write_off_is_not_approved_by_who_sold_or_collects",
@@ -526,16 +556,9 @@ def _adjustments(scope: CanonicalScope) -> list[Rule]:
             note="The loss history cannot tell insolvencies from small differences.",
             owner=CREDIT,
         ),
-        rule(
+        _not_larger_than_its_invoice(
             "a_write_off_is_not_larger_than_its_invoice",
-            no_rows("""
-                select rows._source, rows._row_key, rows.amount, invoices.amount as invoice_amount
-                from {batch} as rows
-                inner join raw.invoices as invoices
-                    on invoices._source = rows._source and invoices._row_key = rows.invoice_id
-                    and invoices._version = 1
-                where rows.adjustment_type in ('write_off', 'discount') and rows.amount > invoices.amount
-            """),
+            only="rows.adjustment_type in ('write_off', 'discount')",
             says="No write-off or discount is larger than the invoice it names.",
             severity="warning",
             note="The excess is shown as a credit that the customer can use.",
@@ -547,16 +570,8 @@ def _adjustments(scope: CanonicalScope) -> list[Rule]:
 def _disputes(scope: CanonicalScope) -> list[Rule]:
     return [
         _finds_its_documents("disputes"),
-        rule(
+        _not_larger_than_its_invoice(
             "a_dispute_is_not_larger_than_its_invoice",
-            no_rows("""
-                select rows._source, rows._row_key, rows.amount, invoices.amount as invoice_amount
-                from {batch} as rows
-                inner join raw.invoices as invoices
-                    on invoices._source = rows._source and invoices._row_key = rows.invoice_id
-                    and invoices._version = 1
-                where rows.amount > invoices.amount
-            """),
             says="No disputed amount is larger than its invoice.",
             severity="warning",
             note="Open deductions, and with them DDO, are too high.",
@@ -568,16 +583,8 @@ def _disputes(scope: CanonicalScope) -> list[Rule]:
 def _promises(scope: CanonicalScope) -> list[Rule]:
     return [
         _customer_is_delivered(),
-        rule(
+        _not_larger_than_its_invoice(
             "a_promise_is_not_larger_than_its_invoice",
-            no_rows("""
-                select rows._source, rows._row_key, rows.amount, invoices.amount as invoice_amount
-                from {batch} as rows
-                inner join raw.invoices as invoices
-                    on invoices._source = rows._source and invoices._row_key = rows.invoice_id
-                    and invoices._version = 1
-                where rows.amount > invoices.amount
-            """),
             says="Nobody promises more than the invoice's amount.",
             severity="info",
             note="The cash forecast counts money that nobody owes.",
@@ -614,20 +621,14 @@ def _credit_limits(scope: CanonicalScope) -> list[Rule]:
     return [
         _customer_is_delivered(),
         _two_people("credit_limits", "granted as a limit"),
-        rule(
+        _is_approved(
+            "credit_limits",
             "a_limit_is_approved",
-            no_rows("""
-                select _source, _row_key, limit_amount, valid_from from {batch}
-                where limit_amount > 0 and trim(coalesce(approved_by, '')) = ''
-            """),
+            shown="limit_amount, valid_from",
+            only="limit_amount > 0",
             says="Every credit limit names who approved it.",
-            severity="warning",
             note="Goods leave on credit that nobody granted.",
-            owner=AUDIT,
-            needs=Needs(
-                "select 1 from raw.credit_limits where approved_by is not null",
-                "no source says who approved a limit",
-            ),
+            what="a limit",
         ),
         rule(
             "a_limit_is_not_approved_by_who_sells",
@@ -758,16 +759,9 @@ def _exchange_rates(scope: CanonicalScope) -> list[Rule]:
 
 def _gl_balances(scope: CanonicalScope) -> list[Rule]:
     return [
-        rule(
-            "the_company_is_configured",
-            no_rows("""
-                select _source, _row_key, company_id from {batch}
-                where company_id not in (select company_id from settings.companies)
-            """),
-            says="The company of every balance stands in receivables.yml.",
-            severity="warning",
+        _company_is_configured(
+            "balance",
             note="The balance is compared with nothing: the company's receivables are not reconciled.",
-            owner=OWNER,
         ),
         rule(
             "a_balance_moves",

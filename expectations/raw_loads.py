@@ -8,8 +8,11 @@ arrived, and a load against the loads before it. What the rows say is judged in 
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import great_expectations.expectations as gxe
 
+from receivables.checks.history import Band
 from receivables.checks.report import Severity
 from receivables.checks.suites import Needs, RawScope, Rule, Suite, no_rows, rule, usual
 from receivables.entities import ENTITIES
@@ -349,25 +352,30 @@ RHYTHMIC = ("customers", "invoices", "credit_memos", "receipts", "applications",
 
 def _usual(scope: RawScope) -> tuple[Rule, ...]:
     """Volume and sum against what former runs measured."""
-    limits, suite = scope.limits, f"raw.{scope.source}.loads"
+
+    def band(check: str, least: Decimal) -> Band:
+        return scope.history.band(
+            f"raw.{scope.source}.loads",
+            check,
+            scope.day,
+            width=scope.limits["usual_width"],
+            floor=scope.limits["usual_floor"],
+            least=least,
+        )
+
     rules = []
     for name in RHYTHMIC:
         if name not in scope.loaded:
             continue
         what = name.replace("_", " ")
         check = f"new_{name}_are_as_many_as_usual"
-        band = scope.history.band(
-            suite,
-            check,
-            scope.day,
-            width=limits["usual_width"],
-            floor=limits["usual_floor"],
-            least=limits["usual_rows"],
-        )
         rules.append(
             rule(
                 check,
-                usual(f"select coalesce(sum(rows_new), 0) as n from {{batch}} where entity = '{name}'", band),
+                usual(
+                    f"select coalesce(sum(rows_new), 0) as n from {{batch}} where entity = '{name}'",
+                    band(check, scope.limits["usual_rows"]),
+                ),
                 says=f"As many new {what} arrived as on other days like it.",
                 severity="warning",
                 note="Half an extract, or the same one twice, looks like this; so does a very busy day. Until"
@@ -383,14 +391,6 @@ def _usual(scope: RawScope) -> tuple[Rule, ...]:
         default = _default_currency(scope)
         for code in scope.currencies.get(name, ()):
             check = f"new_{name}_in_{code}_add_up_to_the_usual"
-            band = scope.history.band(
-                suite,
-                check,
-                scope.day,
-                width=limits["usual_width"],
-                floor=limits["usual_floor"],
-                least=limits["usual_amount"],
-            )
             rules.append(
                 rule(
                     check,
@@ -400,7 +400,7 @@ def _usual(scope: RawScope) -> tuple[Rule, ...]:
                         where _load_id in ({ids}) and _version = 1 and not _is_removed
                             and coalesce({currency}, {default}, '-') = {_quoted(code)}
                         """,
-                        band,
+                        band(check, scope.limits["usual_amount"]),
                     ),
                     says=f"The new {what} in {code} add up to what they do on other days like it.",
                     severity="warning",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from receivables.alert_texts import AREAS, MONTHS, ORDINALS, TEXTS
+from receivables.alert_texts import AREAS, MONTHS, ORDINALS, TEXTS, WORDS
 from receivables.settings import PACKAGE_DIR
 
 if TYPE_CHECKING:
@@ -37,6 +37,21 @@ _COLORS = {
     "info": "#187a4a",
     "recovered": "#187a4a",
 }
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
+# How checks say what they observed and expected, and the text by which other languages say it.
+_VALUES = {
+    r"no row": "no_row",
+    r"(?P<failed>\d+) of (?P<count>\d+) rows": "rows_of",
+    r"(?P<count>\d+) rows?": "rows",
+    r"usually (?P<low>\S+) to (?P<high>\S+), learnt from (?P<learnt>.+)": "usual",
+    r"(?P<count>\d+) days like it \((?P<kind>.+)\)": "days_alike",
+    r"the last (?P<count>\d+) days": "last_days",
+    r"(?P<low>\S+) to (?P<high>\S+)": "between",
+    r"at least (?P<low>\S+)": "at_least",
+    r"at most (?P<high>\S+)": "at_most",
+}
+# More companies than these are not named one by one.
+SHOWN_COMPANIES = 5
 _ORDER = ("critical", "late", "rolled_back", "accepted_level", "warning", "info", "recovered")
 
 
@@ -74,6 +89,7 @@ def render(
         "footer": say("footer"),
         "shown_checks": SHOWN_CHECKS,
         "colors": _COLORS,
+        "is_number": lambda text: bool(_NUMBER.fullmatch(text)),
     }
     html, text = (
         _environment(form).get_template(f"alert.{form}.j2").render(values) for form in ("html", "txt")
@@ -163,11 +179,16 @@ class Phrases:
         if shown is None:
             return self("nothing_published", day=incident.day)
         parts = [self("not_published", day=incident.day, shown=shown)]
-        areas = self._areas(incident)
+        stopping = [
+            check
+            for check in incident.failed_checks
+            if check.severity == "critical" and not check.accepted_by
+        ]
+        areas = self._areas(stopping)
         if areas:
-            companies = incident.companies
-            of = self("of_companies", companies=", ".join(companies)) if companies else ""
-            parts.append(self("not_updated", areas=areas, companies=of, shown=shown))
+            parts.append(
+                self("not_updated", areas=areas, companies=self._of_companies(stopping), shown=shown)
+            )
         return ("" if self.language == "zh" else " ").join(parts)
 
     def next_step(self, incident: Incident) -> str:
@@ -178,9 +199,8 @@ class Phrases:
             return self("next_late")
         if incident.kind != "check_failed" or not incident.failed_checks:
             return incident.next_step
-        owners = (
-            ", ".join(dict.fromkeys(check.owner for check in incident.failed_checks if check.owner)) or "–"
-        )
+        named = dict.fromkeys(self.word(check.owner) for check in incident.failed_checks if check.owner)
+        owners = ("、" if self.language == "zh" else ", ").join(named) or "–"
         key = "next_critical" if incident.severity == "critical" else "next_warning"
         return self(key, owners=owners, day=incident.day, run=incident.run)
 
@@ -192,16 +212,19 @@ class Phrases:
         return f"receivables publish --run {incident.run} --accept {first.name} --by NAME --reason TEXT"
 
     def value(self, text: str) -> str:
-        """What a check observed or expected: counts of rows are said in the reader's language."""
+        """What a check observed or expected, as far as it is said in words."""
         if self.language == "en":
             return text
-        if text == "no row":
-            return self("no_row")
-        of = re.fullmatch(r"(\d+) of (\d+) rows", text)
-        if of:
-            return self("rows_of", failed=of[1], count=of[2])
-        rows = re.fullmatch(r"(\d+) rows?", text)
-        return self("rows", count=rows[1]) if rows else text
+        for pattern, key in _VALUES.items():
+            said = re.fullmatch(pattern, text)
+            if said:
+                values = {name: self.word(self.value(value)) for name, value in said.groupdict().items()}
+                return self(key, **values)
+        return text
+
+    def word(self, text: str) -> str:
+        """An owner or another word of a rule, in the language of the reader where it is known."""
+        return WORDS.get(self.language, {}).get(text, text)
 
     def context(self, incident: Incident) -> str:
         """Where and when it happened."""
@@ -254,14 +277,19 @@ class Phrases:
     def _what(self, incident: Incident) -> str:
         return self("what_source", source=incident.source) if incident.source else self("what_marts")
 
-    def _areas(self, incident: Incident) -> str:
+    def _areas(self, checks: Sequence[FailedCheck]) -> str:
         names = AREAS[self.language]
-        tables = (
-            check.suite.split(".")[1] for check in incident.failed_checks if check.suite.startswith("marts.")
-        )
+        tables = (check.suite.split(".")[1] for check in checks if check.suite.startswith("marts."))
         return ("、" if self.language == "zh" else ", ").join(
             dict.fromkeys(names[table] for table in tables if table in names)
         )
+
+    def _of_companies(self, checks: Sequence[FailedCheck]) -> str:
+        """Whose figures these are; nothing where that is not known of every check, or where they are many."""
+        named = sorted({company for check in checks for company in check.companies})
+        if not all(check.companies for check in checks) or len(named) > SHOWN_COMPANIES:
+            return ""
+        return self("of_companies", companies=", ".join(named))
 
 
 def _subject(incidents: Sequence[Incident], say: Phrases, kind: Kind) -> str:

@@ -435,3 +435,36 @@ def test_a_chinese_mail_about_a_rule_of_the_book_is_chinese(settings: Settings) 
     assert "没有分期的未清金额低于零。" in mail.text
     assert "付款被计算了两次" in mail.html
     assert "A payment was counted twice." not in mail.html
+
+
+def test_the_consequence_is_that_of_what_stops_the_day() -> None:
+    beside = failed_check(suite="marts.ar_dso", severity="warning", companies=("HD-CN",))
+    let_pass = failed_check(suite="marts.ar_turnover", accepted_by="Wang Li", accepted_reason="known")
+    stops = failed_check(companies=("HD-EU",))
+    text = render([incident(failed_checks=(beside, let_pass, stops))]).text
+    assert "Not updated: the open items of company HD-EU." in " ".join(text.split())
+
+
+def test_many_companies_are_not_named_one_by_one() -> None:
+    companies = tuple(f"C{number}" for number in range(6))
+    text = render([incident(failed_checks=(failed_check(companies=companies),))]).text
+    assert "Not updated: the open items. What is shown" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        ("usually 10.00 to 20.50, learnt from 12 days like it (month end)", "通常为 10.00 至 20.50"),
+        ("usually 10.00 to 20.50, learnt from 12 days like it (month end)", "12 个同类日，月末"),
+        ("usually 10.00 to 20.50, learnt from the last 20 days", "最近 20 天"),
+        ("0 to 5", "0 至 5"),
+        ("at least 1", "不少于 1"),
+        ("at most 0.5", "不超过 0.5"),
+        ("as the rule says", "as the rule says"),
+    ],
+)
+def test_what_was_expected_is_said_in_chinese(expected: str, said: str) -> None:
+    checks = (failed_check(expected=expected, owner="internal audit"),)
+    text = render([incident(failed_checks=checks)], "zh").text
+    assert said in text
+    assert "负责人: 内部审计" in text

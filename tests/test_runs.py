@@ -108,8 +108,9 @@ def test_watermarks_quarantine_and_incidents_are_shown(settings: Settings) -> No
             )
         connection.execute(
             "insert into quality.quarantined_rows (source, entity, reason, is_resolved) values"
-            " ('erp', 'invoices', 'no date', false), ('erp', 'invoices', 'no date', true),"
-            " ('erp', 'invoices', 'no date', null)"
+            " ('erp', 'invoices', 'amount: ''Ms Wang'' is not a number', false),"
+            " ('erp', 'invoices', 'amount: ''Mr Li'' is not a number', null),"
+            " ('erp', 'invoices', 'no date', true)"
         )
     record_incident(
         settings,
@@ -119,7 +120,9 @@ def test_watermarks_quarantine_and_incidents_are_shown(settings: Settings) -> No
     assert [(mark["entity"], mark["watermark"]) for mark in state["watermarks"]] == [
         ("invoices", "2024-03-29 20:00:00")
     ]
-    assert [(rows["reason"], rows["rows"]) for rows in state["quarantine"]] == [("no date", 2)]
+    assert [(rows["reason"], rows["rows"]) for rows in state["quarantine"]] == [
+        ("amount: '…' is not a number", 2)
+    ]
     assert [incident["title"] for incident in state["incidents"]] == ["it broke"]
     assert state["unsent_mails"] == []
     json.dumps(state)

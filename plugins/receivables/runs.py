@@ -13,7 +13,7 @@ import duckdb
 from receivables.alert_spool import unsent
 from receivables.alerts import open_incidents
 from receivables.errors import TransientError
-from receivables.publish import Rollback, current_version, held_back, rollbacks
+from receivables.publish import WITHOUT_QUOTATIONS, Rollback, current_version, held_back, rollbacks
 from receivables.settings import Settings
 from receivables.warehouse import reading, writing
 
@@ -219,15 +219,16 @@ group by source, entity
 order by source, entity
 """
 
-_QUARANTINE = """
+# Without the values that a reason quotes: they may be personal, and are another one for each row.
+_QUARANTINE = f"""
 select
-    source, entity, reason, count(*) as rows,
+    source, entity, {WITHOUT_QUOTATIONS} as reason, count(*) as rows,
     min(first_seen_on) as first_seen_on, max(last_seen_on) as last_seen_on
 from quality.quarantined_rows
 where not coalesce(is_resolved, false)
-group by source, entity, reason
+group by all
 order by rows desc, source, entity, reason
-"""
+"""  # noqa: S608 (a constant)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:

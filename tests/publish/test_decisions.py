@@ -82,6 +82,25 @@ def test_a_failed_critical_check_holds_the_version_back_and_says_how_to_go_on(in
     assert (candidate.run, candidate.critical) == ("r1", (DSO,))
 
 
+def test_the_status_says_what_holds_a_version_back(
+    installation: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_checked(installation, DAY, "r1", critical=[DSO])
+    for name, path in (
+        ("ROOT", installation.root),
+        ("HOME", installation.home),
+        ("SOURCES", installation.sources_dir),
+        ("CONFIG", installation.config_file),
+    ):
+        monkeypatch.setenv(f"RECEIVABLES_{name}", str(path))
+    monkeypatch.setenv("COLUMNS", "200")
+    said = CliRunner().invoke(cli.app, ["status"]).stdout
+    assert "Held back by critical checks" in said
+    assert DSO in said
+    [held] = json.loads(CliRunner().invoke(cli.app, ["status", "--json"]).stdout)["held_back"]
+    assert (held["run"], held["critical"]) == ("r1", [DSO])
+
+
 def test_an_accepted_check_lets_its_run_pass_and_the_record_is_published(installation: Settings) -> None:
     build_checked(installation, DAY, "r1", critical=[DSO])
 

@@ -35,10 +35,10 @@ from receivables.errors import TransientError
 from receivables.local_airflow import FINISHED, RunningAirflow, free_port
 from receivables.settings import Settings
 from tests.conftest import PROJECT
-from tests.conftest import _serve as serve_postgres
 from tests.deploy.compose import dockerfile_copies, example_environment, load_compose
 from tests.deploy.databases import make_databases, postgres_installation
 from tests.servers import Postgres
+from tests.servers import _serve_postgres as serve_postgres
 
 LASTING = ("api-server", "scheduler", "dag-processor", "triggerer")
 CHAIN = ("ingest_demo_erp_postgres", "transform_receivables", "publish_receivables", "alert_receivables")

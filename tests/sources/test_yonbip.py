@@ -25,7 +25,7 @@ from tests.sources.china import (
     use_clock,
 )
 from tests.sources.setup import Case
-from tests.standins.server import Answer, Fault
+from tests.standins.server import Answer, Fault, Request
 from tests.standins.yonbip import (
     APP_KEY,
     APP_SECRET,
@@ -262,6 +262,62 @@ def test_a_list_too_long_for_one_pass_is_split_by_time(
     case = bip(home, server)
     case.run(MONDAY)
     check_monday(case, company)
+
+
+def test_a_long_read_that_broke_off_goes_on_behind_the_passes_that_it_had(
+    home: Settings, server: YonBIP, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yonbip, "PASS_ROWS", 100)
+    company = Company(server)
+    case = bip(home, server)
+    with (
+        server.plan(Fault("page", is_list(RECEIVABLE), after=12, times=99)),
+        pytest.raises(TransientError),
+    ):
+        case.extract(MONDAY)
+    first = spans(server)
+    server.requests.clear()
+    clock.sleep(3600)
+    case.run(MONDAY)
+    check_monday(case, company)
+    again = spans(server)
+    assert first[0][0] is None, "the whole window is asked for"
+    assert again[0][0] > yonbip.FIRST_DAY, "not the passes that it had"
+    assert max(end for _, end in again[:20]) == first[0][1], "the end of the first attempt holds"
+
+
+def spans(server: YonBIP) -> list[tuple[Any, Any]]:
+    """The first and last stamps that receivables were asked for by, without the look at their fields."""
+    windows = [request.body.get("simple") for request in server.requests if is_list(RECEIVABLE)(request)]
+    return [(one.get("open_pubts_begin"), one.get("open_pubts_end")) for one in windows if one]
+
+
+def test_a_document_that_changes_while_older_ones_are_read_comes_once(
+    home: Settings, server: YonBIP, clock: JumpingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yonbip, "PASS_ROWS", 4)
+    company = Company(server, receivables=10)
+
+    def touch() -> None:
+        server.tick(hours=1)
+        server.put(REFUND, key=company.refund, customer=company.customer, day=MONDAY, amounts=[Decimal(1)])
+
+    others = [
+        server.put(REFUND, customer=company.customer, day=MONDAY, amounts=[Decimal(number)])
+        for number in range(2, 8)
+        if not server.tick(hours=1)
+    ]
+    case = bip(home, server)
+
+    def is_behind_it(request: Request) -> bool:
+        window = request.body.get("simple") or {}
+        return bool(is_list(REFUND)(request)) and (window.get("open_pubts_begin") or "") > "2026-03-02 10"
+
+    with server.plan(Fault("change", is_behind_it, change=touch)):
+        case.run(MONDAY)
+    assert case.refused() == []
+    refunds = current(case, "adjustments", "amount")
+    assert set(others) < {key.split(":")[0] for key in refunds}
 
 
 def test_rows_that_move_between_pages_are_neither_skipped_nor_doubled(

@@ -44,7 +44,7 @@ from receivables.sources.http import (
     parse_json,
     text,
 )
-from receivables.sources.http_state import ThrottledError, Token
+from receivables.sources.http_state import Spool, ThrottledError, Token, name_of
 from receivables.sources.mapping import ColumnPlan
 from receivables.sources.presets import Shape, pick, with_preset, words
 from receivables.yamlfile import StrictModel
@@ -232,6 +232,7 @@ class YonbipSource(SourceConfig):
 
 
 Record = Mapping[str, Any]  # one row as it came
+Span = tuple[str | None, str | None]  # the first and the last stamp; None: without bound
 
 
 @dataclass(frozen=True)
@@ -372,20 +373,12 @@ class YonbipConnector:
                     made = {"·reference": self._reference(record), AMOUNT: format(amount, "f")}
                     yield self._row(entity, columns, record, made)
 
-    def _span(self, window: Window | None) -> tuple[str | None, str | None]:
-        """A window as stamps, both ends included; None: without bounds."""
-        if window is None:
-            return None, None
-        end = min(window.end, self._api.now() - SETTLING) - timedelta(microseconds=1)
-        start = None if window.start is None else _stamp(window.start, self._zone)
-        return start, _stamp(end, self._zone)
-
     def _documents(self, entity: str, window: Window | None) -> Iterator[tuple[Record, Decimal, bool]]:
         """Documents of customers: the header with its first line, the sum of the lines, whether it is red.
 
         A red document may come with a negative amount or with a positive one: its direction decides.
         """
-        for rows in self._api.rows(self._path(entity), self._span(window)):
+        for rows in self._api.rows(self._path(entity), window):
             lines: dict[Any, list[Record]] = {}
             for row in rows:
                 lines.setdefault(row.get("id"), []).append(row)
@@ -421,7 +414,7 @@ class YonbipConnector:
     def _settled(self, window: Window | None) -> Iterator[tuple[Record, int, _Settled]]:
         """The parts of all verifications. A row is one side of one; debits meet credits in order."""
         path = self.source.paths.applications
-        for rows in self._api.rows(path, self._span(window)):
+        for rows in self._api.rows(path, window):
             self._check_references(path, rows)
             verifications: dict[Any, list[Record]] = {}
             for row in rows:
@@ -506,6 +499,7 @@ class YonbipApi:
     def __init__(self, source: YonbipSource, settings: Settings) -> None:
         self._what = f"source {source.name}"
         self._source = source
+        self._zone = ZoneInfo(source.timezone)
         auth = source.auth if source.token_url is None else source.auth.model_copy(update={"tenant_id": None})
         self._given = auth.resolve(settings, what=f"{self._what} ({source.file})")
         self._http = HttpClient(
@@ -524,9 +518,11 @@ class YonbipApi:
             attempts=source.limits.attempts,
             timeout=source.limits.timeout_seconds,
         )
+        self._spool = Spool(settings.http_state / f"spool-{source.name}.sqlite", clock=self._http.clock)
 
     def close(self) -> None:
         self._http.close()
+        self._spool.close()
 
     def now(self) -> datetime:
         return self._http.clock.now()
@@ -554,16 +550,54 @@ class YonbipApi:
             before = ids
         raise self._moving(path)
 
-    def rows(self, path: str, span: tuple[str | None, str | None]) -> Iterator[list[Record]]:
-        """The rows of documents whose stamp lies in the span, in whole passes; a document is in one pass."""
-        first = self._page(path, 1, span)
-        count = int(first.get("recordCount") or 0)
-        middle = _middle(span[0] or FIRST_DAY, span[1] or _stamp(self.now(), ZoneInfo(self._source.timezone)))
-        if count > PASS_ROWS and middle is not None:
-            # Without an upper bound the newer half stays open: nothing newer may be left out.
-            yield from self.rows(path, (span[0] or FIRST_DAY, middle[0]))
-            yield from self.rows(path, (middle[1], span[1]))
-            return
+    def rows(self, path: str, window: Window | None) -> Iterator[list[Record]]:
+        """The rows of documents whose stamp lies in a window, in whole passes; a document is in one pass.
+
+        A read that breaks off is taken up behind the passes that it had, and keeps the end of its first
+        attempt: what has changed since then belongs to the next window.
+        """
+
+        def fetch(cursor: str | None) -> tuple[str, str | None]:
+            waiting: list[Span] = json.loads(cursor) if cursor else [self._span(window)]
+            span = waiting.pop(0)
+            while parts := self._split(path, span):
+                span, *later = parts
+                waiting = [*later, *waiting]
+            said = json.dumps(self._whole(path, span), ensure_ascii=False, default=_marked)
+            return said, json.dumps(waiting) if waiting else None
+
+        start, end = (None, None) if window is None else (window.start, window.end)
+        stream = name_of(path, repr(start), repr(end))
+        seen: set[Any] = set()
+        for said in self._spool.stream(stream, fetch, good_for=timedelta(days=1)):
+            # What changed while older passes were read comes again in a newer one, and in the next window.
+            rows = [row for row in json.loads(said, object_hook=_unmarked) if row.get("id") not in seen]
+            seen |= {row.get("id") for row in rows}
+            yield rows
+
+    def _span(self, window: Window | None) -> Span:
+        """A window as stamps, both ends included; None: without bounds."""
+        if window is None:
+            return None, None
+        end = min(window.end, self.now() - SETTLING) - timedelta(microseconds=1)
+        start = None if window.start is None else _stamp(window.start, self._zone)
+        return start, _stamp(end, self._zone)
+
+    def _split(self, path: str, span: Span) -> list[Span]:
+        """The older and the newer half of a span that has too many rows for one pass; else nothing."""
+        begin, end = span
+        if int(self._page(path, 1, span).get("recordCount") or 0) <= PASS_ROWS:
+            return []
+        middle = _middle(begin or FIRST_DAY, end or _stamp(self.now(), self._zone))
+        # Without an upper bound the newer half stays open: nothing newer may be left out.
+        return [(begin or FIRST_DAY, middle[0]), (middle[1], end)] if middle else []
+
+    def _whole(self, path: str, span: Span) -> list[Record]:
+        """The rows of a span, read until a pass is whole.
+
+        Raises:
+            TransientError: rows kept moving between the pages.
+        """
         before: Counter[str] | None = None
         for _ in range(PASSES):
             rows, counts = self._one_pass(path, span)
@@ -571,12 +605,11 @@ class YonbipApi:
             is_whole = counts == {len(rows)} and max(seen.values(), default=1) == 1
             # Two equal lines of one verification look like a repeated row; they come again in the next pass.
             if is_whole or (counts == {len(rows)} and seen == before):
-                yield rows
-                return
+                return rows
             before = seen
         raise self._moving(path)
 
-    def _one_pass(self, path: str, span: tuple[str | None, str | None]) -> tuple[list[Record], set[int]]:
+    def _one_pass(self, path: str, span: Span) -> tuple[list[Record], set[int]]:
         """All pages once: the rows, and the counts of rows that the pages told."""
         rows: list[Record] = []
         counts: set[int] = set()
@@ -590,7 +623,7 @@ class YonbipApi:
                 return rows, counts
             page += 1
 
-    def _page(self, path: str, page: int, span: tuple[str | None, str | None]) -> dict[str, Any]:
+    def _page(self, path: str, page: int, span: Span) -> dict[str, Any]:
         stamps = {
             name: value
             for name, value in (("open_pubts_begin", span[0]), ("open_pubts_end", span[1]))
@@ -644,6 +677,18 @@ class YonbipApi:
             cause=f"no token: {said}",
             next_step="check tenant id, app key and secret; the app must be enabled for the tenant",
         )
+
+
+_DECIMAL = "·decimal"
+
+
+def _marked(number: Any) -> dict[str, str]:
+    """An exact number, which JSON would make a text or a float."""
+    return {_DECIMAL: str(number)}
+
+
+def _unmarked(found: dict[str, Any]) -> Any:
+    return Decimal(found[_DECIMAL]) if _DECIMAL in found else found
 
 
 def _middle(begin: str, end: str) -> tuple[str, str] | None:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from receivables.sources import http
+from receivables.sources.zoho_books import COLUMNS
 from tests.extracts.one_company import (
     Application,
     Books,
@@ -37,6 +38,7 @@ from tests.standins.yonbip import COLLECTION, RECEIVABLE, REFUND, YonBIP
 
 # Kingdee's numbers of the company's currencies.
 KINGDEE_CURRENCIES = {"USD": "PRE007", "EUR": "PRE003"}
+BALANCES: dict[str, Any] = {"gl_balances": {}}
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 Source = dict[str, Any]  # what stands in a source file
 Serve = Callable[[Books, pytest.MonkeyPatch], AbstractContextManager[Source]]
@@ -111,6 +113,7 @@ def zoho_books(books: Books, patch: pytest.MonkeyPatch) -> Iterator[Source]:
             "organization_id": ORGANIZATION,
             "accounts_url": zoho.url,
             "limits": {"calls_per_minute": 1_000_000},
+            "entities": {name: {} for name in COLUMNS},
         }
 
 
@@ -121,7 +124,7 @@ def _fxiaoke(preset: str) -> Serve:
         with Fxiaoke(multi_currency=True) as server:
             use_clock(patch, server)
             _write_fxiaoke(server, books, has_notes=preset == "ar_module")
-            yield {"kind": "fxiaoke", "host": server.url, "preset": preset}
+            yield {"kind": "fxiaoke", "host": server.url, "preset": preset, "entities": BALANCES}
 
     return serve
 
@@ -186,7 +189,7 @@ def kingdee(books: Books, patch: pytest.MonkeyPatch) -> Iterator[Source]:
     with Kingdee() as server:
         use_clock(patch, server)
         _write_kingdee(server, books)
-        yield {"kind": "kingdee", "base_url": server.url, "page_rows": 5000}
+        yield {"kind": "kingdee", "base_url": server.url, "page_rows": 5000, "entities": BALANCES}
 
 
 def _write_kingdee(server: Kingdee, books: Books) -> None:

@@ -89,6 +89,34 @@ def test_the_key_figures_are_those_of_the_canonical_files(
     assert table(marts, sql, system.upper()) == expected
 
 
+# Whose own figure of what is open is read, and by how much it may differ: where an invoice in euros has a
+# plan, its instalments are items, each in whole cents, and the figure rounds the invoice.
+STATED = {"zoho_books": 0, "fxiaoke_orders": 1, "fxiaoke_notes": 0, "kingdee": 1}
+
+
+@pytest.mark.parametrize(("system", "cents_for_each_plan"), STATED.items())
+def test_the_ledger_is_what_the_service_itself_says_is_open(
+    built: Built, marts: duckdb.DuckDBPyConnection, system: str, cents_for_each_plan: int
+) -> None:
+    found = table(
+        marts,
+        "select as_of_date, items_amount, difference_amount from marts.ar_reconciliation"
+        " where company_id = ? and gl_amount is not null",
+        system.upper(),
+    )
+    (planned,) = table(
+        marts,
+        "select count(distinct document_id) from marts.ar_open_items"
+        " where company_id = ? and currency_code = 'EUR' and instalment_number = 2",
+        system.upper(),
+    )
+    assert len(found) == 1
+    day, items, difference = found[0]
+    assert day == DAY
+    assert items > 1_000_000
+    assert abs(difference) <= Decimal("0.01") * cents_for_each_plan * planned[0]
+
+
 def test_nothing_of_the_company_is_refused(built: Built) -> None:
     assert {name: report.refused for name, report in built.loads.items() if report.refused} == {}
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from receivables.entities import ENTITIES
+from receivables.extract import day_end
 from receivables.settings import Settings
 from receivables.sources import http
-from receivables.sources.base import Explaining
+from receivables.sources.base import Explaining, Window
 from receivables.sources.http_state import Clock
 from receivables.sources.kinds import open_connector
 from tests.sources.setup import Case, write_source
@@ -77,6 +78,17 @@ def notes(case: Case, entity: str) -> tuple[str, ...]:
     """What a connector says it met, as a check of the source asks for it."""
     with open_connector(case.source, case.settings) as connector:
         connector.describe(entity)
+        assert isinstance(connector, Explaining)
+        return connector.notes(entity)
+
+
+def notes_after_read(case: Case, entity: str, day: date) -> tuple[str, ...]:
+    """What a connector says after it has read an entity up to the end of a day in its source's zone."""
+    window = Window(None, day_end(day, case.source.timezone))
+    with open_connector(case.source, case.settings) as connector:
+        connector.describe(entity)
+        for _ in connector.read(entity, window):
+            pass
         assert isinstance(connector, Explaining)
         return connector.notes(entity)
 

@@ -24,6 +24,7 @@ from tests.sources.china import (
     current,
     installation,
     notes,
+    notes_after_read,
     raw_of_all,
     use_clock,
 )
@@ -316,6 +317,54 @@ def test_people_are_not_landed_beyond_their_ids(home: Settings, server: Fxiaoke,
     case.run(MONDAY)
     assert "张三" not in str(raw_of_all(case))
     assert company.customer in current(case, "customers", "customer_name")
+
+
+# --- what the tenant says is open ---
+
+BALANCE = "entities:\n  gl_balances: {}\n"
+
+
+@pytest.mark.parametrize("returns_are_open", [True, False])
+def test_the_balance_of_the_crm_is_delivered_for_a_day_that_has_not_moved_since(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, returns_are_open: bool
+) -> None:
+    """Orders less receipts, money on account, a return and a refund, whatever the formula leaves out."""
+    with Fxiaoke(returns_are_open=returns_are_open) as server:
+        use_clock(monkeypatch, server)
+        company = Company(server, orders=120)
+        server.put("OrderPaymentObj", _id=company.receipts[4][1], order_id=None)
+        case = crm(home, server, BALANCE)
+        case.run(MONDAY)
+        orders = sum((Decimal(100 + number) for number in range(120)), Decimal(0))
+        expected = orders - 120 * 40 - Decimal("11.00") + Decimal("7.50")
+        query = "select balance_date, balance_amount, account from raw_crm.gl_balances"
+        assert case.query(query) == [(MONDAY, expected, "fxiaoke")]
+        said = notes_after_read(case, "gl_balances", MONDAY)
+        has = "neither returns nor refunds" if returns_are_open else "returns"
+        assert said == (f"its open amounts have {has} in them",)
+        server.now = datetime(2026, 3, 3, 0, 1, tzinfo=SHANGHAI)
+        server.put("PaymentObj", _id=company.receipts[0][0], remark="later")
+        assert "1 records changed after" in str(notes_after_read(case, "gl_balances", MONDAY))
+
+
+def test_a_field_of_the_open_amount_that_nobody_knows_is_asked_for(
+    home: Settings, server: Fxiaoke, clock: JumpingClock
+) -> None:
+    fields = server.fields["AccountsReceivableNoteObj"]
+    fields["left__c"] = fields.pop("no_settled_amount")
+    case = crm(home, server, f"preset: ar_module\n{BALANCE}")
+    with pytest.raises(PermanentError, match=r"no_settled_amount.*columns.balance_amount"):
+        notes_after_read(case, "gl_balances", MONDAY)
+    customer = server.put("AccountObj", name="客户")
+    for day in (date(2026, 2, 1), date(2026, 3, 9)):
+        server.put(
+            "AccountsReceivableNoteObj", account_id=customer, note_date=day,
+            price_tax_amount=Decimal("50.00"), left__c=Decimal("30.00"),
+        )  # fmt: skip
+    named = "entities:\n  gl_balances: {columns: {balance_amount: left__c}}\n"
+    case = crm(home, server, f"preset: ar_module\n{named}")
+    case.run(MONDAY)
+    assert current(case, "gl_balances", "balance_amount") == {f"HD-CN|{MONDAY}||fxiaoke": (Decimal("30.0"),)}
 
 
 # --- a tenant's own fields ---

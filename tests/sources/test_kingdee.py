@@ -23,6 +23,7 @@ from tests.sources.china import (
     current,
     installation,
     notes,
+    notes_after_read,
     use_clock,
 )
 from tests.sources.setup import Case
@@ -163,7 +164,7 @@ class Company:
         server = self.server
         server.now = datetime.fromisoformat("2026-03-03 09:00")
         server.unaudit("AR_receivable", self.receivables[10])
-        server.put("AR_receivable", FID=self.receivables[11], FCancelStatus="B")
+        server.cancel("AR_receivable", self.receivables[11])
         server.delete("AR_receivable", self.receivables[12])
         server.delete("AR_Match", self.matches[3])
         server.delete("AR_RECEIVEBILL", self.receipts[11])
@@ -315,10 +316,20 @@ def test_a_header_amount_beside_a_field_of_the_lines_is_counted_once(
     assert len(amounts) == RECEIVABLES + 1
 
 
+@pytest.mark.parametrize("audits_are_changes", [True, False])
 def test_tuesdays_changes_reach_raw_as_drafts_voids_and_removals(
-    home: Settings, server: Kingdee, clock: JumpingClock
+    home: Settings, monkeypatch: pytest.MonkeyPatch, audits_are_changes: bool
 ) -> None:
+    with Kingdee(audits_are_changes=audits_are_changes) as server:
+        use_clock(monkeypatch, server)
+        check_tuesday(home, server)
+
+
+def check_tuesday(home: Settings, server: Kingdee) -> None:
+    """What Tuesday brings, whether or not audits leave a time of change."""
     company = Company(server)
+    server.tick(hours=3)
+    server.put("AR_receivable", FID=company.receivables[24])  # Tuesday's window begins behind the others
     case = erp(home, server)
     case.run(MONDAY)
     company.tuesday()
@@ -414,6 +425,56 @@ def test_an_amount_that_no_field_gives_is_named_with_the_fields_that_there_are(
         Company(server)
         with pytest.raises(PermanentError, match=r"nothing gives amount.*F_ABCD_Amount 价税合计"):
             erp(home, server).extract(MONDAY)
+
+
+# --- what the account set says is open ---
+
+BALANCE = "entities:\n  gl_balances: {}\n"
+
+
+def balance(case: Case) -> list[tuple[Any, ...]]:
+    return case.query(f"select balance_date, balance_amount, account from raw_{case.name}.gl_balances")
+
+
+@pytest.mark.parametrize("metadata", ["open", "denied"])
+def test_the_balance_of_the_account_set_is_delivered_for_a_day_that_has_not_moved_since(
+    home: Settings, monkeypatch: pytest.MonkeyPatch, metadata: Literal["open", "denied"]
+) -> None:
+    """Receivables less what receipts, the memo and a bad debt settled, money on account, a refund's rest."""
+    with Kingdee(metadata=metadata) as server:
+        use_clock(monkeypatch, server)
+        company = Company(server)
+        case = erp(home, server, BALANCE)
+        case.run(MONDAY)
+        receivables = sum((100 + number for number in range(RECEIVABLES)), 0) - 8 * 50 - 30 - 9
+        receipts, refund, other = 12 * 50 - 8 * 50 - 15, 20 - 15, Decimal("70") * Decimal("7.1")
+        assert balance(case) == [(MONDAY, receivables - receipts + refund + other, "kingdee")]
+        company.tuesday()
+        case.run(MONDAY, run="after-midnight")
+        assert len(balance(case)) == 1
+        said = notes_after_read(case, "gl_balances", MONDAY)
+        assert [note for note in said if "changed after 2026-03-02T16:00:00" in note]
+
+
+def test_no_balance_is_made_up_where_nobody_tells_how_much_is_settled(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad debt settled a part, the account set tells that by a word alone, and no match says how much."""
+    with Kingdee(without_fields=("FRELATEHADPAYAMOUNT",)) as server:
+        use_clock(monkeypatch, server)
+        company = Company(server)
+        case = erp(home, server, BALANCE)
+        said = notes_after_read(case, "gl_balances", MONDAY)
+        assert [note for note in said if "AR_receivable tells of parts that are settled" in note]
+        server.delete("AR_BADDebtLoss", company.loss)
+        case.run(MONDAY)
+        assert len(balance(case)) == 1
+
+
+def test_several_companies_have_no_one_balance(home: Settings, server: Kingdee) -> None:
+    mapped = "  invoices:\n    columns: {company_id: FSETTLEORGID.FNumber}\n"
+    with pytest.raises(ConfigError, match="one company's balance, and invoices tell"):
+        _ = erp(home, server, BALANCE + mapped).source
 
 
 # --- sessions and rights ---

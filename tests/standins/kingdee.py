@@ -20,6 +20,14 @@ SESSION_SECONDS = 1200
 PREFIX = "/k3cloud/Kingdee.BOS.WebApi.ServicesStub."
 CURRENCIES = {"PRE001": "CNY", "PRE003": "EUR", "PRE007": "USD"}
 
+# Forms that tell what of a document is settled, and the field of its whole amount.
+SETTLED_FORMS = {
+    "AR_receivable": "FALLAMOUNTFOR",
+    "AR_OtherRecAble": "FAMOUNTFOR",
+    "AR_RECEIVEBILL": "",
+    "AR_REFUNDBILL": "FREFUNDAMOUNTFOR",
+}
+
 Record = dict[str, Any]
 
 # Form -> (key of a row, entity -> fields with their labels). FBillHead is the header; others have entry rows.
@@ -41,9 +49,9 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
                 "FBillNo": "单据编号", "FDATE": "业务日期", "FENDDATE_H": "到期日", "FCUSTOMERID": "客户",
                 "FCURRENCYID": "币别", "FALLAMOUNTFOR": "价税合计", "FNOTAXAMOUNTFOR": "不含税金额",
                 "FEXCHANGERATE": "汇率", "FDocumentStatus": "单据状态", "FCancelStatus": "作废状态",
-                "FWRITTENOFFSTATUS": "核销状态", "FISINIT": "期初单据", "FCREATEDATE": "创建日期",
-                "FMODIFYDATE": "修改日期", "FAPPROVEDATE": "审核日期", "FSALEERID": "销售员",
-                "FSETTLEORGID": "结算组织",
+                "FWRITTENOFFSTATUS": "核销状态", "FRELATEHADPAYAMOUNT": "已核销金额", "FISINIT": "期初单据",
+                "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期", "FAPPROVEDATE": "审核日期",
+                "FSALEERID": "销售员", "FSETTLEORGID": "结算组织",
             },
             "FEntityPlan": {"FENDDATE": "到期日", "FPAYAMOUNTFOR": "应收金额"},
         },
@@ -56,6 +64,7 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
                 "FCONTACTUNITTYPE": "往来单位类型", "FCONTACTUNIT": "往来单位", "FCURRENCYID": "币别",
                 "FAMOUNTFOR": "总金额", "FEXCHANGERATE": "汇率", "FDocumentStatus": "单据状态",
                 "FCancelStatus": "作废状态", "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期",
+                "FWRITTENOFFSTATUS": "核销状态",
             }
         },
     ),
@@ -70,7 +79,7 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
             },
             "FRECEIVEBILLENTRY": {
                 "FRECTOTALAMOUNTFOR": "应收金额", "FRECAMOUNTFOR_E": "收款金额", "FSETTLETYPEID": "结算方式",
-                "FPURPOSEID": "收款用途",
+                "FPURPOSEID": "收款用途", "FWRITTENOFFAMOUNTFOR_D": "已核销金额",
             },
         },
     ),
@@ -81,7 +90,7 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
                 "FBillNo": "单据编号", "FDATE": "业务日期", "FCONTACTUNITTYPE": "往来单位类型",
                 "FCONTACTUNIT": "往来单位", "FCURRENCYID": "币别", "FREFUNDAMOUNTFOR": "应退金额",
                 "FEXCHANGERATE": "汇率", "FDocumentStatus": "单据状态", "FCancelStatus": "作废状态",
-                "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期",
+                "FCREATEDATE": "创建日期", "FMODIFYDATE": "修改日期", "FWRITTENOFFSTATUS": "核销状态",
             }
         },
     ),
@@ -143,6 +152,7 @@ class Kingdee(StandIn):
         currency_code: bool = True,
         match_rows: Literal["both", "receivable", "receipt"] = "both",
         match_sign: Literal["signed", "positive"] = "signed",
+        audits_are_changes: bool = True,
         renamed: dict[str, str] | None = None,
         without_forms: tuple[str, ...] = (),
         without_fields: tuple[str, ...] = (),
@@ -154,6 +164,7 @@ class Kingdee(StandIn):
         self.currency_code = currency_code
         self.match_rows = match_rows
         self.match_sign = match_sign
+        self.audits_are_changes = audits_are_changes
         self.forms = {
             form: (
                 key,
@@ -195,7 +206,7 @@ class Kingdee(StandIn):
             names.get("fbillno", "FNumber"): f"{form[:6]}{key}",
             names.get("fdocumentstatus", "_"): "C",
             names.get("fcancelstatus", "_"): "A",
-            names.get("fcreatedate", "_"): self.now,
+            names.get("fcreatedate", "_"): self.now, names.get("fapprovedate", "_"): self.now,
         }  # fmt: skip
         head |= fields
         head[names["fmodifydate"]] = self.now
@@ -214,12 +225,23 @@ class Kingdee(StandIn):
 
     def unaudit(self, form: str, key: int) -> None:
         """反审核: the document may be edited again."""
-        names = {name.lower(): name for name in FORMS[form][1]["FBillHead"]}
-        self.put(form, **{FORMS[form][0]: key, names["fdocumentstatus"]: "D"})
+        self._mark(form, key, fdocumentstatus="D", fapprovedate=None)
 
     def audit(self, form: str, key: int) -> None:
+        self._mark(form, key, fdocumentstatus="C", fapprovedate=self.now)
+
+    def cancel(self, form: str, key: int) -> None:
+        """作废."""
+        self._mark(form, key, fcancelstatus="B", fdocumentstatus="A", fapprovedate=None)
+
+    def _mark(self, form: str, key: int, **fields: Any) -> None:
+        """Set fields of the header, named in lower case; by a switch this counts as a change, or not."""
         names = {name.lower(): name for name in FORMS[form][1]["FBillHead"]}
-        self.put(form, **{FORMS[form][0]: key, names["fdocumentstatus"]: "C"})
+        changed = self.bills[form][key].head[names["fmodifydate"]]
+        known = {names[name]: value for name, value in fields.items() if name in names}
+        self.put(form, **{FORMS[form][0]: key, **known})
+        if not self.audits_are_changes:
+            self.bills[form][key].head[names["fmodifydate"]] = changed
 
     def delete(self, form: str, key: int) -> None:
         del self.bills[form][key]
@@ -241,7 +263,26 @@ class Kingdee(StandIn):
             }
             for source, target, signed in sides
         ]  # fmt: skip
-        return self.put("AR_Match", FVERIFICATEDATE=day, FISACTIVATION="1", entries={"FEntity": rows})
+        return self.put(
+            "AR_Match", FVERIFICATEDATE=day, FISACTIVATION="1", entries={"FEntity": rows},
+            _sides=((receivable, amount), (credit, amount)),
+        )  # fmt: skip
+
+    def settled(self) -> dict[tuple[str, int], Decimal]:
+        """What matches and bad debts have settled of each document, without sign."""
+        sums: dict[tuple[str, int], Decimal] = defaultdict(Decimal)
+        for match in self.bills["AR_Match"].values():
+            for document, amount in match.head["_sides"]:
+                sums[document] += amount
+        numbers = {
+            bill.head["FBillNo"]: (form, key)
+            for form in ("AR_receivable", "AR_OtherRecAble")
+            for key, bill in self.bills[form].items()
+        }
+        for loss in self.bills["AR_BADDebtLoss"].values():
+            for line in loss.entries["FEntity"]:
+                sums[numbers[line["FSRCBILLNO"]]] += line["FLOSSAMOUNTFOR"]
+        return sums
 
     # --- the protocol ---
 
@@ -353,13 +394,35 @@ class Kingdee(StandIn):
     def _rows(self, form: str, entity: str | None, most: int | None) -> list[Record]:
         """Header × lines, names in lower case; `most`: no more documents are looked at."""
         rows = []
+        settled = self.settled() if form in SETTLED_FORMS else {}
         for bill in itertools.islice(self.bills[form].values(), most):
             lines = bill.entries.get(entity, [{}]) if entity else [{}]
+            if form in SETTLED_FORMS:
+                bill, lines = self._with_settled(form, bill, lines, settled)
             for line in lines:
                 renamed = {f"{entity}_FEntryID": line.get("FEntryID")} if entity else {}
                 row = {**bill.head, **line, **renamed}
                 rows.append({name.lower(): value for name, value in row.items()})
         return rows
+
+    @staticmethod
+    def _with_settled(
+        form: str, bill: Bill, lines: list[Record], settled: dict[tuple[str, int], Decimal]
+    ) -> tuple[Bill, list[Record]]:
+        """A document with what of it is settled: in its header, and of a receipt in its lines."""
+        head = bill.head
+        part = settled.get((form, head["FID"]), Decimal(0))
+        entries = bill.entries.get("FRECEIVEBILLENTRY", ())
+        whole = head.get(SETTLED_FORMS[form]) or sum(line["FRECTOTALAMOUNTFOR"] for line in entries)
+        told = "A" if not part else "C" if part == abs(whole) else "B"
+        signed = part if whole >= 0 else -part
+        shown = Bill({**head, "FWRITTENOFFSTATUS": told, "FRELATEHADPAYAMOUNT": signed}, bill.entries)
+        rest, filled = part, []
+        for line in lines:
+            taken = min(rest, line.get("FRECTOTALAMOUNTFOR", Decimal(0)))
+            rest -= taken
+            filled.append({**line, "FWRITTENOFFAMOUNTFOR_D": taken})
+        return shown, filled
 
     def _select(
         self, form: str, rows: list[Record], names: list[str], wanted: Record, limit: int

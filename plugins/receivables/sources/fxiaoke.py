@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from receivables.company import TimeZone
 from receivables.entities import ENTITIES
 from receivables.errors import PermanentError, ReceivablesError
 from receivables.settings import Settings
+from receivables.sources import own_balance
 from receivables.sources.base import SourceBatch, Window
 from receivables.sources.config import Duration, SourceConfig
 from receivables.sources.credentials import Credentials
@@ -195,6 +197,11 @@ _AR_MODULE = {
     ),
     "adjustments": _REFUNDS,
 }
+# What the CRM itself says is open of an order or a note; a line `balance_amount` of the source file wins.
+OPEN_AMOUNTS = {
+    "orders": ("receivable_amount",),
+    "ar_module": ("no_settled_amount", "unsettled_amount", "not_settled_amount", "uncollected_amount"),
+}
 PRESETS: dict[str, dict[str, Shape]] = {"orders": _ORDERS, "ar_module": _AR_MODULE, "none": {}}
 
 
@@ -245,11 +252,21 @@ class FxiaokeSource(SourceConfig):
 
     @model_validator(mode="after")
     def _has_its_preset(self) -> FxiaokeSource:
+        balances = self.entities.pop(own_balance.ENTITY, None)
         completed = with_preset(
             self.entities, PRESETS[self.preset], without=self.without, model=FxiaokeEntity, origin="object"
         )
         self.entities.clear()
         self.entities.update(completed)
+        if balances is not None:
+            missing = {"invoices", "receipts", "applications"} - set(PRESETS[self.preset]) | (
+                set(self.without) & set(PRESETS[self.preset])
+            )
+            if missing:
+                raise ValueError(
+                    f"{own_balance.ENTITY} needs the whole preset, without exception: {', '.join(missing)}"
+                )
+            self.entities[own_balance.ENTITY] = own_balance.of_every_night(self, balances)
         return self
 
 
@@ -271,17 +288,22 @@ class FxiaokeConnector:
         self._api = FxiaokeApi(source, settings)
         self._objects: dict[str, dict[str, _Field]] = {}
         self._chosen: dict[str, Chosen] = {}
+        self._met: dict[str, None] = {}
 
     def close(self) -> None:
         self._api.close()
 
     def describe(self, entity: str) -> tuple[str, ...]:
         """The canonical columns that the preset feeds, then the object's own fields."""
+        if entity == own_balance.ENTITY:
+            return (*own_balance.COLUMNS, *self._named_open_field())
         chosen, fields = self._choice(entity), self._fields(self._object(entity))
         return tuple(dict.fromkeys((*chosen.fields, *fields)))
 
     def notes(self, entity: str) -> tuple[str, ...]:
         """What this tenant turned out to have where tenants differ."""
+        if entity == own_balance.ENTITY:
+            return tuple(self._met)
         chosen = self._choice(entity)
         fields = self._fields(self._object(entity))
         used = set(chosen.fields.values())
@@ -293,6 +315,9 @@ class FxiaokeConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Rows changed in the window; of a full entity all."""
+        if entity == own_balance.ENTITY:
+            yield from batches(self._balance(window), self.describe(entity), origin="balances of records")
+            return
         config = self.source.entities[entity]
         columns = self._plan(entity).used_columns(self.describe(entity))
         rows = self._rows(entity, columns, window if config.mode == "incremental" else None)
@@ -446,6 +471,165 @@ class FxiaokeConnector:
         if isinstance(value, list):
             return ",".join(str(one) for one in value if not isinstance(one, dict)) or None
         return str(value)
+
+    # --- what the tenant says is open ---
+
+    def _balance(self, window: Window) -> Iterator[dict[str, Any]]:
+        """What the CRM says is open of orders or notes, less money on account and returns, plus refunds.
+
+        Money on account is what a receipt's lines leave of it. Whether the CRM's own figure has returns and
+        refunds in it is nowhere said: the orders that have some tell.
+        """
+        bills = self._booked("invoices", window, open_field=self._open_field())
+        receipts = self._booked("receipts", window)
+        lines = self._booked("applications", window)
+        returns, refunds = self._booked("credit_memos", window), self._booked("adjustments", window)
+        later = [one for some in (bills, receipts, lines, returns, refunds) for one in some if one.is_later]
+        if later:
+            reason = f"{len(later)} records changed after {window.end.isoformat()}"
+            self._met[own_balance.none_because(self.source, reason)] = None
+            return
+        last = own_balance.last_day(window, self._zone).isoformat()
+        by_key = {one.key: one for one in bills if one.day <= last}
+        paid, used = _sums(lines, by_key, "bill"), _sums(lines, by_key, "credit")
+        taken, given = _sums(returns, by_key, "bill"), _sums(refunds, by_key, "bill")
+        has_returns, has_refunds = self._counted(by_key, paid, taken, given)
+        total = sum((own_balance.in_base(one.open, one.rate) for one in by_key.values()), Decimal(0))
+        for one in receipts:
+            if one.day <= last:
+                total -= own_balance.in_base(one.amount - used.get(one.key, Decimal(0)), one.rate)
+        for some, sign, is_counted in ((returns, -1, has_returns), (refunds, 1, has_refunds)):
+            for one in some:
+                if one.day <= last and not (is_counted and one.bill in by_key):
+                    total += sign * own_balance.in_base(one.amount, one.rate)
+        row = own_balance.row(self.source, window, self._zone, total)
+        # The mapping finds the amount under the name that the source file gives.
+        yield {**row, **dict.fromkeys(self._named_open_field(), total)}
+
+    def _named_open_field(self) -> tuple[str, ...]:
+        mapped = self.source.entities[own_balance.ENTITY].columns.get("balance_amount")
+        return (mapped.from_,) if mapped and mapped.from_ else ()
+
+    def _counted(
+        self,
+        bills: Mapping[str, _Record],
+        paid: Mapping[str, Decimal],
+        taken: Mapping[str, Decimal],
+        given: Mapping[str, Decimal],
+    ) -> tuple[bool, bool]:
+        """Whether the CRM's figure of an order has returns, and refunds, in it: as most orders say."""
+        some = [bills[key] for key in {*taken, *given}]
+        zero = Decimal(0)
+
+        def fitting(guess: tuple[bool, bool]) -> int:
+            return sum(
+                one.open
+                == one.amount
+                - paid.get(one.key, zero)
+                - guess[0] * taken.get(one.key, zero)
+                + guess[1] * given.get(one.key, zero)
+                for one in some
+            )
+
+        guesses = [(False, False), (True, False), (False, True), (True, True)]
+        best = max(guesses, key=fitting)
+        if some:
+            named = [name for name, is_in in zip(("returns", "refunds"), best, strict=True) if is_in]
+            self._met[
+                f"its open amounts have {' and '.join(named) or 'neither returns nor refunds'} in them"
+            ] = None
+        return best
+
+    def _open_field(self) -> str:
+        """The field with what is open of an order or a note.
+
+        Raises:
+            PermanentError: the object has none that is known, and the source file names none.
+        """
+        name = self._object("invoices")
+        candidates = self._named_open_field() or OPEN_AMOUNTS[self.source.preset]
+        fields = self._fields(name)
+        found = next((field for field in candidates if field in fields), None)
+        if found is None:
+            raise PermanentError(
+                f"source {self.source.name}, {own_balance.ENTITY} ({name})",
+                cause=f"none of {', '.join(candidates)} exists. The fields there are: "
+                + ", ".join(f"{field} {about.label}".strip() for field, about in fields.items()),
+                next_step="name the field of what is open at entities.gl_balances.columns.balance_amount in "
+                + self.source.file.name,
+            )
+        return found
+
+    def _booked(self, entity: str, window: Window, *, open_field: str | None = None) -> list[_Record]:
+        """The booked records of an entity, with what a balance is made of."""
+        name, chosen, config = self._object(entity), self._choice(entity), self.source.entities[entity]
+
+        def field_of(*columns: str) -> str | None:
+            for column in columns:
+                mapped = config.columns.get(column)
+                if found := chosen.fields.get(column) or (mapped.from_ if mapped else None):
+                    return found
+            return None
+
+        days = ("invoice_date", "receipt_date", "credit_memo_date", "adjustment_date", "applied_on")
+        wanted = {
+            "day": field_of(*days),
+            "amount": field_of("amount"),
+            "rate": field_of("exchange_rate"),
+            "bill": field_of("invoice_id") if entity != "invoices" else None,
+            "credit": field_of("credit_id"),
+            "open": open_field,
+        }  # fmt: skip
+        if entity == "adjustments" and "order_id" in self._fields(name) and self.source.preset == "orders":
+            wanted["bill"] = "order_id"
+        fields = {field for field in wanted.values() if field} | {CHANGED}
+        records = []
+        for page in self._live(entity, name, fields):
+            for record in page:
+                if (record.get("life_status") or "normal") not in BOOKED:
+                    continue
+                text = {
+                    part: self._text(name, field, record.get(field))
+                    for part, field in wanted.items()
+                    if field
+                }
+                records.append(
+                    _Record(
+                        key=str(record["_id"]),
+                        day=(text.get("day") or "")[:10],
+                        amount=Decimal(text.get("amount") or 0),
+                        rate=Decimal(text["rate"]) if text.get("rate") else None,
+                        bill=text.get("bill") or "",
+                        credit=text.get("credit") or "",
+                        open=Decimal(text.get("open") or 0),
+                        is_later=int(record.get(CHANGED) or 0) >= _ms(window.end),
+                    )
+                )
+        return records
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a balance is made of: an order, a receipt, a line, a return or a refund."""
+
+    key: str
+    day: str
+    amount: Decimal
+    rate: Decimal | None
+    bill: str
+    credit: str
+    open: Decimal
+    is_later: bool
+
+
+def _sums(records: list[_Record], bills: Mapping[str, _Record], of: str) -> dict[str, Decimal]:
+    """The amounts of records that name a booked order or note, by the order or by the receipt they name."""
+    sums: dict[str, Decimal] = {}
+    for one in records:
+        if one.bill in bills:
+            key = str(getattr(one, of))
+            sums[key] = sums.get(key, Decimal(0)) + one.amount
+    return sums
 
 
 def _numbered(records: list[dict[str, Any]], *, order: str) -> dict[str, str]:

@@ -21,11 +21,12 @@ from receivables.company import TimeZone
 from receivables.entities import ENTITIES
 from receivables.errors import PermanentError
 from receivables.settings import Settings
+from receivables.sources import own_balance
 from receivables.sources.base import SourceBatch, Window
 from receivables.sources.config import SourceConfig, expand
 from receivables.sources.credentials import Credentials
 from receivables.sources.http import HttpEntity, Limits, batches
-from receivables.sources.kingdee_api import Account, Document, KingdeeApi, NoFormError, Record
+from receivables.sources.kingdee_api import Account, Document, KingdeeApi, NoFormError, Record, Stamps
 from receivables.sources.mapping import ColumnPlan
 from receivables.sources.presets import Chosen, Pick, Shape, choose, has_field, pick, with_preset
 
@@ -38,6 +39,7 @@ RECEIVABLE_FORMS = ("AR_receivable", "AR_OtherRecAble")
 RECEIPT_FORM, REFUND_FORM, MATCH_FORM = "AR_RECEIVEBILL", "AR_REFUNDBILL", "AR_Match"
 MODIFIED = ("FMODIFYDATE", "FModifyDate")
 CREATED = ("FCREATEDATE", "FCreateDate")
+APPROVED = ("FAPPROVEDATE", "FApproveDate")
 # An account set numbers its currencies: these numbers are delivered with it.
 CURRENCY_NUMBERS = {
     "PRE001": "CNY",
@@ -174,6 +176,10 @@ LINE_FIELDS = {
     "AR_BADDebtLoss": ("FSRCBILLNO", ("FEntity", "FBADDEBTLOSSENTRY", "FEntry")),
 }
 MATCH_FIELDS = ("FSOURCEFROMID", "FSRCBILLID", "FTARGETFROMID", "FTARGETBILLID", "FCURWRITTENOFFAMOUNTFOR")
+# What of a document is settled, as the account set keeps it: an amount, else a word (A none, B part, C all).
+SETTLED = ("FRELATEHADPAYAMOUNT", "FWRITTENOFFAMOUNTFOR_D", "FWRITTENOFFAMOUNTFOR")
+SETTLED_STATUS = ("FWRITTENOFFSTATUS",)
+RATES = ("FEXCHANGERATE", "FExchangeRate")
 LOSS_AMOUNTS = ("FLOSSAMOUNTFOR", "FBADDEBTAMOUNTFOR", "FALLAMOUNTFOR", "FAMOUNTFOR")
 REFUND_AMOUNTS = ("FREFUNDAMOUNTFOR", "FREFUNDTOTALAMOUNTFOR", "FREALREFUNDAMOUNTFOR", "FALLAMOUNTFOR")
 
@@ -226,12 +232,16 @@ class KingdeeSource(SourceConfig):
     @model_validator(mode="after")
     def _has_its_preset(self) -> KingdeeSource:
         completed = with_preset(self.entities, PRESET, without=self.without, model=KingdeeEntity, origin=None)
+        delivered = (*PRESET, own_balance.ENTITY)
         for name in completed:
-            if name in ENTITIES and name not in PRESET:
-                said = f"kind kingdee does not deliver {name}; it delivers {', '.join(PRESET)}"
+            if name in ENTITIES and name not in delivered:
+                said = f"kind kingdee does not deliver {name}; it delivers {', '.join(delivered)}"
                 raise PydanticCustomError("value_error", "{text}", {"text": said, "at": ("entities", name)})
         self.entities.clear()
         self.entities.update(completed)
+        balances = self.entities.get(own_balance.ENTITY)
+        if balances is not None:
+            self.entities[own_balance.ENTITY] = own_balance.of_every_night(self, balances)
         return self
 
 
@@ -280,6 +290,8 @@ class KingdeeConnector:
 
     def describe(self, entity: str) -> tuple[str, ...]:
         """The canonical columns that the forms feed, then the forms' own fields."""
+        if entity == own_balance.ENTITY:
+            return own_balance.COLUMNS
         names: dict[str, None] = {}
         for form in self._forms_of(entity):
             chosen = self._choice(entity, form)
@@ -290,6 +302,8 @@ class KingdeeConnector:
 
     def notes(self, entity: str) -> tuple[str, ...]:
         """What this account set turned out to have where account sets differ."""
+        if entity == own_balance.ENTITY:
+            return (*self._met, *self._api.notes)
         found = [
             f"{form.name}: {note}"
             for form in self._forms_of(entity)
@@ -301,6 +315,9 @@ class KingdeeConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Rows of documents changed in the window; of a full entity all."""
+        if entity == own_balance.ENTITY:
+            yield from batches(self._balance(window), own_balance.COLUMNS, origin="balances of documents")
+            return
         is_incremental = self.source.entities[entity].mode == "incremental"
         columns = self._plan(entity).used_columns(self.describe(entity))
         rows = self._rows(entity, columns, window if is_incremental else None)
@@ -474,10 +491,20 @@ class KingdeeConnector:
         self, form: _Form, fields: Iterable[str | None], conditions: Sequence[str], window: Window | None
     ) -> Iterator[Document]:
         wanted = [form.key, *(name for name in dict.fromkeys(fields) if name and name != form.key)]
-        changed = self._changed(form) if window is not None else None
+        stamps = self._stamps(form) if window is not None else None
         return self._api.documents(
-            form.name, form.key, wanted, conditions, changed=changed, window=window, zone=self._zone
+            form.name, form.key, wanted, conditions, stamps=stamps, window=window, zone=self._zone
         )
+
+    def _stamps(self, form: _Form) -> Stamps | None:
+        """What tells that a document changed.
+
+        An audit, and its end, may leave the time of change as it was: an audit has a time of its own, and
+        what is not audited (any more) is read each time.
+        """
+        changed = self._changed(form)
+        status = self._status_fields(form)[0]
+        return Stamps(changed, self._first(form, APPROVED), status) if changed else None
 
     def _documents_of(
         self, entity: str, *, sign: int
@@ -699,6 +726,82 @@ class KingdeeConnector:
                     INVOICE: invoice,
                 }
                 yield self._row(chosen, columns, record, made)
+
+    # --- what the account set says is open ---
+
+    def _balance(self, window: Window) -> Iterator[dict[str, Any]]:
+        """The open amounts of receivables and refunds less those of receipts."""
+        names = (*RECEIVABLE_FORMS, RECEIPT_FORM, REFUND_FORM)
+        forms = [form for name in names if (form := self._form(name)) is not None]
+        match = self._form(MATCH_FORM)
+        for form in (*forms, *([match] if match else [])):
+            known = (self._changed(form), self._first(form, CREATED), self._first(form, APPROVED))
+            times = [name for name in known if name]
+            if self._api.changed_since(form.name, form.key, times, window.end, self._zone):
+                reason = f"{form.name} changed after {window.end.isoformat()}"
+                self._met[own_balance.none_because(self.source, reason)] = None
+                return
+        total = Decimal(0)
+        for form in forms:
+            # To its end: a read that is left in the middle would be taken up there.
+            for open_amount, rate in list(self._open_amounts(form, window)):
+                if open_amount is None:
+                    reason = f"{form.name} tells of parts that are settled, and not how much"
+                    self._met[own_balance.none_because(self.source, reason)] = None
+                    return
+                sign = -1 if form.name == RECEIPT_FORM else 1
+                total += sign * own_balance.in_base(open_amount, rate)
+        yield own_balance.row(self.source, window, self._zone, total)
+
+    def _open_amounts(self, form: _Form, window: Window) -> Iterator[tuple[Decimal | None, Decimal | None]]:
+        """What is open of each audited document of customers until the end of a window, and its rate.
+
+        None where the account set says that a part is settled, and neither it nor the matches say how much.
+        """
+        amounts = {
+            RECEIPT_FORM: PRESET["receipts"].picks["amount"].candidates,
+            REFUND_FORM: REFUND_AMOUNTS,
+        }.get(form.name, _RECEIVABLE_AMOUNT)
+        amount, settled = self._first(form, amounts), self._first(form, SETTLED)
+        word, day = self._first(form, SETTLED_STATUS), self._first(form, ("FDATE",))
+        rate, status = self._first(form, RATES), self._status_fields(form)
+        matched = {} if settled else self._matched(form.name)
+        fields = [amount, settled, word, day, rate, *status]
+        last = own_balance.last_day(window, self._zone).isoformat()
+        for document in self._documents(form, fields, self._of_customers(form), None):
+            record = document[0]
+            if amount is None or self._status(record, status) != "posted":
+                continue
+            if day and (record.get(day) or "")[:10] > last:
+                continue
+            whole = self._total(form, amount, document)
+            part: Decimal | None = None
+            if settled:
+                part = abs(self._total(form, settled, document))
+            elif word:
+                told = {"A": Decimal(0), "C": abs(whole)}
+                part = told.get(record.get(word) or "A", matched.get(record[form.key] or ""))
+            left = None if part is None else (abs(whole) - part) * (-1 if whole < 0 else 1)
+            yield left, _number(record.get(rate)) if rate and record.get(rate) else None
+
+    def _matched(self, name: str) -> dict[str, Decimal]:
+        """Key of a document of a form -> what matches settled of it."""
+        form = self._form(MATCH_FORM)
+        if form is None:
+            return {}
+        active = self._first(form, ("FISACTIVATION",))
+        told: dict[str, dict[bool, Decimal]] = {}
+        either = f"(FSOURCEFROMID='{name}' or FTARGETFROMID='{name}')"
+        for document in self._documents(form, [*MATCH_FIELDS, active], [either], None):
+            for record in document:
+                if active and record.get(active) in {"0", "false"}:
+                    continue
+                source, target, amount = _side(record)
+                for one, is_own in ((source, True), (target, False)):
+                    if one[0] == name:
+                        sums = told.setdefault(one[1], {})
+                        sums[is_own] = sums.get(is_own, Decimal(0)) + abs(amount)
+        return {key: sums.get(True, sums.get(False, Decimal(0))) for key, sums in told.items()}
 
     def _receivables_by_number(self, numbers: set[str]) -> dict[str, str]:
         found: dict[str, str] = {}

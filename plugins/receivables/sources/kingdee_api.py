@@ -52,6 +52,29 @@ class Account:
     limits: Limits
 
 
+@dataclass(frozen=True)
+class Stamps:
+    """The fields that tell when a document was changed, audited, and whether it is (None: there is none)."""
+
+    changed: str
+    approved: str | None = None
+    status: str | None = None
+
+    def before(self, end: str, *, with_unset: bool) -> str:
+        """The condition that a document was neither changed nor audited at or behind a moment."""
+        # What was never changed since it came in has no time of change: the first read takes it.
+        unset = f" or {self.changed} is null" if with_unset else ""
+        said = f"({self.changed}<'{end}'{unset})"
+        return f"{said} and ({self.approved} is null or {self.approved}<'{end}')" if self.approved else said
+
+    def since(self, start: str) -> str:
+        """The condition that a document may have changed since a moment."""
+        parts = [f"{name}>='{start}'" for name in (self.changed, self.approved) if name]
+        if self.status:
+            parts.append(f"{self.status}<>'C'")
+        return f"({' or '.join(parts)})"
+
+
 class NoFormError(PermanentError):
     """The account set has no such form."""
 
@@ -145,6 +168,13 @@ class KingdeeApi:
         found = self._query(form, fields, condition, "", limit=self._page_rows)
         return [_record(fields, row) for row in found]
 
+    def changed_since(
+        self, form: str, key: str, times: Sequence[str], moment: datetime, zone: ZoneInfo
+    ) -> bool:
+        """Whether one of the fields with a document's times of change lies at or behind a moment."""
+        later = " or ".join(f"{name}>='{_local(moment, zone)}'" for name in times)
+        return bool(later) and bool(self._query(form, [key], f"({later})", "", limit=1))
+
     def documents(
         self,
         form: str,
@@ -152,7 +182,7 @@ class KingdeeApi:
         fields: Sequence[str],
         conditions: Sequence[str],
         *,
-        changed: str | None,
+        stamps: Stamps | None,
         window: Window | None,
         zone: ZoneInfo,
     ) -> Iterator[Document]:
@@ -168,12 +198,10 @@ class KingdeeApi:
         def fetch(cursor: str | None) -> tuple[str, str | None]:
             after, end, before = json.loads(cursor) if cursor else (None, until and _local(until, zone), 0)
             parts = list(conditions)
-            if changed and end:
-                # What was never changed since it came in has no time of change: the first read takes it.
-                unset = "" if start is not None else f" or {changed} is null"
-                parts.append(f"({changed}<'{end}'{unset})")
-            if changed and start is not None:
-                parts.append(f"{changed}>='{_local(start, zone)}'")
+            if stamps and end:
+                parts.append(stamps.before(end, with_unset=start is None))
+            if stamps and start is not None:
+                parts.append(stamps.since(_local(start, zone)))
             if after is not None:
                 parts.append(f"{key}>{after}")
             rows = [

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from receivables.errors import PermanentError, TransientError
 from receivables.settings import Settings
+from receivables.sources import own_balance
 from receivables.sources.base import SourceBatch, Window
 from receivables.sources.config import Text
 from receivables.sources.http import (
@@ -61,7 +62,6 @@ SCOPES = (
     "ZohoBooks.creditnotes.READ",
 )
 _PAGE = 200
-_CENT = Decimal("0.01")
 # What is kept of a list's row; lists are long.
 _FIELDS = {
     "account_name", "amount", "amount_bcy", "amount_fcy", "balance", "bcy_refunded_amount",
@@ -109,7 +109,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "adjustment_id", "adjustment_type", "adjustment_date", "amount", "customer_id", "invoice_id",
         "credit_type", "credit_id", "reason", "currency_code", "exchange_rate", "status", *_RECORDED,
     ),
-    "gl_balances": ("company_id", "balance_date", "balance_amount", "account", "updated_at"),
+    own_balance.ENTITY: own_balance.COLUMNS,
 }  # fmt: skip
 _DEFAULT = tuple(name for name in COLUMNS if name != "gl_balances")
 
@@ -155,12 +155,9 @@ class ZohoBooksSource(ZohoSource):
         unknown = [name for name in self.entities if name not in COLUMNS]
         if unknown:
             raise ValueError(f"Zoho Books has no {', '.join(unknown)}; it has {', '.join(COLUMNS)}")
-        balances = self.entities.get("gl_balances")
+        balances = self.entities.get(own_balance.ENTITY)
         if balances is not None:
-            if self.default_company_id is None:
-                raise ValueError("gl_balances needs `default_company_id`: whose balance it is")
-            # One balance per day is added to those before: none is ever removed.
-            self.entities["gl_balances"] = balances.model_copy(update={"sweep": False, "full_every": None})
+            self.entities[own_balance.ENTITY] = own_balance.of_every_night(self, balances)
         return self
 
 
@@ -774,41 +771,27 @@ class ZohoBooksConnector:
                     }
 
     def _balances(self, window: Window) -> Iterator[Row]:
-        """What Zoho itself says is open at the end of the day, in the organization's currency.
-
-        Its balances are those of this moment: when a document has changed since the end of the day, they are
-        not that day's, and nothing is delivered.
-        """
+        """What Zoho itself says is open at the end of the day, in the organization's currency."""
         rows = {of.path: self._all(of) for of in (INVOICES, CREDIT_NOTES, PAYMENTS)}
-        later = [
-            row for some in rows.values() for row in some if not self._is_in(row, Window(None, window.end))
-        ]
+        until = Window(None, window.end)
+        later = [row for some in rows.values() for row in some if not self._is_in(row, until)]
         if later:
-            log.warning(
-                "source %s: %d documents changed after %s; Zoho's balance of that moment is not known",
-                self.source.name, len(later), window.end.isoformat(),
-            )  # fmt: skip
+            reason = f"{len(later)} documents changed after {window.end.isoformat()}"
+            self._note(own_balance.none_because(self.source, reason))
             return
-        posted = {
-            path: [row for row in some if _status(row.get("status")) == "posted"]
-            for path, some in rows.items()
-        }
+        day = own_balance.last_day(window, self._zone).isoformat()
+        invoices, notes, payments = (
+            [row for row in rows[of.path] if row["date"] <= day] for of in (INVOICES, CREDIT_NOTES, PAYMENTS)
+        )
         openings = list(self._opening_balances(self._all(CONTACTS)))
         signed = [
-            *(_in_base(row, "balance") for row in posted[INVOICES.path]),
-            *(-_in_base(row, "balance") for row in posted[CREDIT_NOTES.path]),
-            *(-Decimal(str(row.get("bcy_unused_amount") or 0)) for row in rows[PAYMENTS.path]),
+            *(_in_base(row, "balance") for row in invoices if _status(row.get("status")) == "posted"),
+            *(-_in_base(row, "balance") for row in notes if _status(row.get("status")) == "posted"),
+            *(-Decimal(str(row.get("bcy_unused_amount") or 0)) for row in payments),
             *(_in_base(row, "amount") for row in openings if row["adjustment_type"] == "journal_debit"),
             *(-_in_base(row, "amount") for row in openings if row["adjustment_type"] == "journal_credit"),
         ]
-        last = window.end.astimezone(self._zone)
-        yield {
-            "company_id": self.source.default_company_id,
-            "balance_date": date.fromordinal(last.date().toordinal() - 1).isoformat(),
-            "balance_amount": sum(signed, Decimal(0)),
-            "account": "zoho_books",
-            "updated_at": window.end.isoformat(),
-        }
+        yield own_balance.row(self.source, window, self._zone, sum(signed, Decimal(0)))
 
 
 def _slim(of: _List, row: Row) -> Row:
@@ -879,9 +862,7 @@ def _refund(refund: Row, document: Row) -> Row:
 
 
 def _in_base(row: Row, field: str) -> Decimal:
-    """An amount of a document in the organization's currency, rounded per document as the books do."""
-    amount = Decimal(str(row.get(field) or 0)) * Decimal(str(row.get("exchange_rate") or 1))
-    return amount.quantize(_CENT, ROUND_HALF_UP)
+    return own_balance.in_base(Decimal(str(row.get(field) or 0)), Decimal(str(row.get("exchange_rate") or 1)))
 
 
 def _custom_fields(row: Row) -> Row:

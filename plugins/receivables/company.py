@@ -100,6 +100,20 @@ class ServiceLevels(StrictModel):
     timezone: TimeZone = "UTC"
 
 
+class BankMatching(StrictModel):
+    """How payments on bank statements are matched with open items: docs/bank-statements.md."""
+
+    confidence: Decimal = Field(
+        Decimal("0.90"), gt=0, le=1, description="From here on a match is proposed; below, a person looks."
+    )
+    reference_length: int = Field(
+        5, ge=3, le=30, description="Shortest invoice number or name that says something in a text."
+    )
+    recording_days: int = Field(
+        5, ge=0, le=60, description="How far apart the bank's and the books' day of one receipt may be."
+    )
+
+
 @dataclass(frozen=True)
 class AgingBucket:
     """Days past due from `min_days` to `max_days`, both inclusive; None = open end."""
@@ -140,6 +154,7 @@ class CompanyConfig(StrictModel):
         " customers are billed; the most decimals named here or by a company are kept.",
     )
 
+    bank_matching: BankMatching = Field(default_factory=BankMatching)
     alerts: Alerts = Field(default_factory=Alerts)
     service_levels: ServiceLevels = Field(default_factory=ServiceLevels)
 
@@ -190,6 +205,9 @@ class CompanyConfig(StrictModel):
             "aging_basis": self.aging_basis,
             "day_count": self.day_count,
             "reconciliation_tolerance": str(self.reconciliation_tolerance),
+            "bank_match_confidence": str(self.bank_matching.confidence),
+            "bank_match_length": self.bank_matching.reference_length,
+            "bank_recording_days": self.bank_matching.recording_days,
         }
 
     @property

@@ -211,6 +211,16 @@ ENTITIES: dict[str, Entity] = {
                 " counterparty_name counterparty_account reference bank_reference remittance"
             ),
         ),
+        # Matches that are sure enough to be applied (`apply_from` of a bank source): the one thing of a bank
+        # that counts. `document_id` and `customer_id` are the warehouse's own ids, their source in front.
+        Entity(
+            "bank_applications",
+            ("application_id",),
+            _columns(
+                "application_id* transaction_id* document_id* customer_id* amount*:amount applied_on*:date"
+                " currency_code instalment_number:integer rule confidence:rate"
+            ),
+        ),
     )
 }
 

@@ -243,3 +243,18 @@ def test_an_empty_folder_and_a_wrong_mode_are_explained(home: Settings) -> None:
         bank(home).run(DAY)
     with pytest.raises(ConfigError, match="a statement that was archived would be removed"):
         _ = bank(home, "entities: {bank_statements: {mode: full}}").source
+
+
+def test_nothing_is_applied_unless_the_source_says_from_which_confidence(home: Settings) -> None:
+    assert "bank_applications" not in bank(home).source.entity_configs
+    case = bank(home, "apply_from: 0.97")
+    case.data("bank/1.xml", camt())
+    assert case.run(DAY).refused == 0, "before the models were built there is nothing to apply"
+    assert case.query("select count(*) from raw_bank.bank_applications") == [(0,)]
+
+
+@pytest.mark.parametrize("value", ["97", "0.2", "sure"])
+def test_a_confidence_that_is_none_is_refused_with_its_line(home: Settings, value: str) -> None:
+    case = bank(home, f"apply_from: {value}")
+    with pytest.raises(ConfigError, match=r"bank.yml:4: apply_from"):
+        _ = case.source

@@ -214,6 +214,12 @@ COMPANY_FAULTS: dict[str, tuple[Callable[[str], str], int, str]] = {
     "a month 13": (
         lambda text: text.replace("EUR}", "EUR, fiscal_year_start_month: 13}"), 3, "less than or equal to 12",
     ),
+    "a confidence in percent": (
+        lambda text: text + "bank_matching:\n  confidence: 90\n", 5, "less than or equal to 1",
+    ),
+    "a number of one letter": (
+        lambda text: text + "bank_matching:\n  recording_days: 3\n  reference_length: 1\n", 6, "greater than or equal to 3",
+    ),
     "no companies": (lambda _: "reporting_currency: EUR\n", 1, "companies: is missing"),
 }  # fmt: skip
 
@@ -227,6 +233,15 @@ def test_a_wrong_company_file_names_line_and_fault(
         load_company_config(home)
     assert str(caught.value).startswith(f"{home.config_file}:{line}: ")
     assert words in str(caught.value)
+
+
+def test_the_limits_of_bank_matching_reach_the_models(home: Settings) -> None:
+    home.config_file.write_text(
+        f"{COMPANY}bank_matching: {{confidence: 0.85, reference_length: 4, recording_days: 9}}\n"
+    )
+    variables = load_company_config(home).variables
+    names = ("bank_match_confidence", "bank_match_length", "bank_recording_days")
+    assert [variables[name] for name in names] == ["0.85", 4, 9]
 
 
 def test_a_missing_company_file_says_so(home: Settings) -> None:

@@ -78,6 +78,20 @@ applications as (
     inner join live
         on removed.application_id = live.application_id
         and removed.life = live.life
+    union all
+    select
+        application_id,
+        'receipt' as credit_type,
+        receipt_id as credit_id,
+        invoice_id,
+        instalment_number,
+        amount,
+        {{ money('0') }} as discount_amount,
+        applied_on,
+        cast(null as date) as ended_on,
+        known_on,
+        known_until
+    from {{ ref('int_bank_applications') }}
 
 )
 

@@ -2,7 +2,8 @@ with
 
 receipts as (
 
-    select * from {{ ref('int_bank_receipts') }} where recorded_receipt_id is null
+    select * from {{ ref('int_bank_receipts') }}
+    where recorded_receipt_id is null and applied_receipt_id is null
 
 ),
 
@@ -30,6 +31,7 @@ open_items as (
     select
         items.open_item_id,
         items.document_id,
+        items.instalment_number,
         items.company_id,
         items.customer_id,
         items.currency_code,
@@ -54,6 +56,7 @@ signals as (
         receipts.amount as receipt_amount,
         open_items.open_item_id,
         open_items.document_id,
+        open_items.instalment_number,
         open_items.company_id,
         open_items.customer_id,
         open_items.currency_code,
@@ -106,6 +109,7 @@ effective as (
         candidates.receipt_amount,
         candidates.open_item_id,
         candidates.document_id,
+        candidates.instalment_number,
         candidates.company_id,
         candidates.customer_id,
         candidates.currency_code,
@@ -212,6 +216,7 @@ proposals as (
         transaction_id,
         open_item_id,
         document_id,
+        instalment_number,
         company_id,
         customer_id,
         currency_code,

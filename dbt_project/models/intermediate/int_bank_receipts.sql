@@ -13,10 +13,28 @@ sources as (
 
 ),
 
+applications as (
+
+    select distinct
+        transaction_id,
+        receipt_id
+    from {{ ref('int_bank_applications') }}
+    where known_until = {{ forever() }}
+
+),
+
+-- The receipts of the books: what a bank booking became by itself is no second one.
 documents as (
 
-    select * from {{ ref('int_documents') }}
-    where known_until = {{ forever() }} and document_type = 'receipt' and ended_on is null
+    select documents.*
+    from {{ ref('int_documents') }} as documents
+    left join applications
+        on documents.document_id = applications.receipt_id
+    where
+        documents.known_until = {{ forever() }}
+        and documents.document_type = 'receipt'
+        and documents.ended_on is null
+        and applications.receipt_id is null
 
 ),
 
@@ -106,10 +124,13 @@ joined as (
 
     select
         came_in.*,
-        pairs.document_id as recorded_receipt_id
+        pairs.document_id as recorded_receipt_id,
+        applications.receipt_id as applied_receipt_id
     from came_in
     left join pairs
         on came_in.transaction_id = pairs.transaction_id
+    left join applications
+        on came_in.transaction_id = applications.transaction_id
 
 )
 

@@ -54,6 +54,24 @@ receipts as (
 
 ),
 
+bank_receipts as (
+
+    select distinct
+        receipt_id as document_id,
+        coalesce(bank_reference, transaction_id) as document_number,
+        'posted' as status,
+        bank_reference as reference,
+        cast(null as varchar(200)) as salesperson,
+        cast(null as varchar(200)) as contract_id,
+        'on a bank statement, applied automatically' as reason,
+        cast(null as {{ amount_type() }}) as tax_amount,
+        false as is_disputed,
+        known_on
+    from {{ ref('int_bank_applications') }}
+    where known_until = {{ forever() }}
+
+),
+
 adjustments as (
 
     select
@@ -79,6 +97,8 @@ details as (
     select * from credit_memos
     union all
     select * from receipts
+    union all
+    select * from bank_receipts
     union all
     select * from adjustments
 

@@ -108,6 +108,34 @@ adjustments as (
 
 ),
 
+-- Money on a bank account that was applied by itself, for as long as the books do not hold it.
+bank_receipts as (
+
+    select distinct
+        source_name,
+        receipt_id as document_id,
+        'receipt' as document_type,
+        customer_id,
+        company_id,
+        booking_date as document_date,
+        booking_date as posting_date,
+        booking_date as due_date,
+        currency_code,
+        receipt_amount as amount,
+        cast(null as decimal(18, 8)) as exchange_rate,
+        'posted' as status,
+        cast(null as date) as voided_on,
+        cast(null as varchar(200)) as linked_invoice_id,
+        cast(null as varchar(200)) as linked_credit_id,
+        1 as version,
+        false as is_removed,
+        known_on,
+        known_until,
+        true as is_only_version
+    from {{ ref('int_bank_applications') }}
+
+),
+
 documents as (
 
     select * from invoices
@@ -115,6 +143,8 @@ documents as (
     select * from credit_memos
     union all
     select * from receipts
+    union all
+    select * from bank_receipts
     union all
     select * from adjustments
 

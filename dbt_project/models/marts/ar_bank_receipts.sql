@@ -19,17 +19,31 @@ matches as (
 
 ),
 
+applications as (
+
+    select
+        transaction_id,
+        sum(amount) as applied_amount,
+        min(confidence) as confidence
+    from {{ ref('int_bank_applications') }}
+    where known_until = {{ forever() }}
+    group by transaction_id
+
+),
+
 joined as (
 
     select
         receipts.*,
-        coalesce(matches.matched_amount, 0) as matched_amount,
+        coalesce(applications.applied_amount, matches.matched_amount, 0) as matched_amount,
         coalesce(matches.proposed_amount, 0) as proposed_amount,
         cast(coalesce(matches.match_count, 0) as integer) as match_count,
-        matches.confidence
+        coalesce(applications.confidence, matches.confidence) as confidence
     from receipts
     left join matches
         on receipts.transaction_id = matches.transaction_id
+    left join applications
+        on receipts.transaction_id = applications.transaction_id
 
 ),
 
@@ -44,11 +58,13 @@ published as (
         currency_code,
         case
             when recorded_receipt_id is not null then 'recorded'
+            when applied_receipt_id is not null then 'applied'
             when proposed_amount = amount then 'proposed'
             when match_count > 0 then 'to_review'
             else 'unmatched'
         end as status,
         recorded_receipt_id,
+        applied_receipt_id,
         counterparty_name,
         counterparty_account,
         reference,

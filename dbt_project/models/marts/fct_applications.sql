@@ -13,6 +13,12 @@ documents as (
 
 ),
 
+bank_applications as (
+
+    select * from {{ ref('int_bank_applications') }} where known_until = {{ forever() }}
+
+),
+
 published as (
 
     select
@@ -39,12 +45,17 @@ published as (
         settlements.ended_on,
         settlements.end_reason,
         settlements.known_on,
+        bank_applications.transaction_id as bank_transaction_id,
+        bank_applications.rule as match_rule,
+        bank_applications.confidence as match_confidence,
         settlements.is_automatic
     from settlements
     inner join documents as invoices
         on settlements.invoice_id = invoices.document_id
     inner join documents as credits
         on settlements.credit_document_id = credits.document_id
+    left join bank_applications
+        on settlements.settlement_id = bank_applications.application_id
 
 )
 

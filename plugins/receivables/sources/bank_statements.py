@@ -2,7 +2,8 @@
 
 They deliver what the bank says, as bank statements and bank transactions. Nothing of it reaches the ledger:
 the books are where receipts are recorded, and counting both would count cash twice. The models match the
-money that came in with what is open.
+money that came in with what is open. Where a source says so (`apply_from`), the matches of the last day that
+are sure enough are delivered as bank applications: they count until the books hold the same money.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from glob import glob
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
+import duckdb
 import mt940
 import pyarrow as pa
 from bai2 import bai2
@@ -37,6 +40,7 @@ from receivables.sources.config import (
     Text,
     expand_all,
 )
+from receivables.warehouse import reading
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,9 @@ class StatementEntity(IncrementalEntity):
         return self
 
 
+BankEntity = Literal["bank_statements", "bank_transactions", "bank_applications"]
+
+
 class BankStatementsSource(SourceConfig):
     """A folder of bank statements."""
 
@@ -66,17 +73,24 @@ class BankStatementsSource(SourceConfig):
     accounts: dict[Text, str] = Field(
         default_factory=dict, description="The bank account as the bank writes it: the company it belongs to."
     )
-    entities: dict[Literal["bank_statements", "bank_transactions"], StatementEntity] = Field(
-        default_factory=dict
+    apply_from: Annotated[Decimal, Field(ge=Decimal("0.5"), le=1)] | None = Field(
+        None,
+        description="Apply proposed matches of at least this confidence by themselves, e.g. 0.97."
+        " Default: never.",
     )
+    entities: dict[BankEntity, StatementEntity] = Field(default_factory=dict)
 
     @property
     def entity_configs(self) -> dict[str, EntityConfig]:
         """Always both: transactions without their statement cannot be checked."""
-        return {
+        configs: dict[str, EntityConfig] = {
             name: self.entities.get(name, StatementEntity())  # type: ignore[call-overload]
             for name in ("bank_statements", "bank_transactions")
         }
+        if self.apply_from is not None:
+            # What was applied stays: the models end it when the books hold the money.
+            configs["bank_applications"] = StatementEntity().model_copy(update={"cursor": None})
+        return configs
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,7 @@ class BankStatementsConnector:
     def __init__(self, source: BankStatementsSource, settings: Settings) -> None:
         self.source = source
         self._what = f"source {source.name}"
+        self._warehouse = settings.warehouse
         given = expand_all({"path": source.path}, settings, what=f"{self._what} ({source.file})")
         self._path = source.file.parent.resolve() / Path(given["path"]).expanduser()
 
@@ -127,10 +142,15 @@ class BankStatementsConnector:
 
     def describe(self, entity: str) -> tuple[str, ...]:
         """The columns of the rows that `read` makes."""
+        if entity == "bank_applications":
+            return _APPLICATION_COLUMNS
         return (*_COLUMNS[entity], "read_up_to")
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Everything booked up to the end of the window: a file may arrive long after its day."""
+        if entity == "bank_applications":
+            yield self._applications(window)
+            return
         seen: dict[str, tuple[str, Statement]] = {}
         for path in self._paths():
             unreadable: list[UnreadableRow] = []
@@ -172,6 +192,24 @@ class BankStatementsConnector:
     def sweep(self, entity: str) -> Iterator[SourceBatch]:
         """A bank takes nothing back: a return is a booking of its own."""
         return iter(())
+
+    def _applications(self, window: Window) -> SourceBatch:
+        """The proposals of the last built day that are sure enough to be applied today.
+
+        A payment for items of several customers is left to a person.
+        """
+        day = window.end.astimezone(ZoneInfo(self.source.timezone)).date() - timedelta(days=1)
+        schema = pa.schema([(name, pa.string()) for name in _APPLICATION_COLUMNS])
+        rows: list[tuple[Any, ...]] = []
+        if self._warehouse.is_file():
+            with reading(self._warehouse) as connection:
+                if _has_table(connection, "intermediate", "int_bank_matches"):
+                    given = [day.isoformat(), self.source.name, self.source.apply_from]
+                    rows = connection.execute(_SURE_ENOUGH, given).fetchall()
+        columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        return SourceBatch(table, "matches of the last built day", range(1, 1 + len(rows)))
 
     def _paths(self) -> list[Path]:
         if self._path.is_file():
@@ -236,6 +274,34 @@ _COLUMNS = {
     )
     for name in ("bank_statements", "bank_transactions")
 }
+
+
+_APPLICATION_COLUMNS = tuple(
+    column
+    for column in ENTITIES["bank_applications"].column_names
+    if column not in {"created_at", "updated_at"}
+)
+# Ids of transactions have their source in front here, and get it again where they are loaded.
+_SURE_ENOUGH = """
+    with sure as (
+        select
+            matches.*, substr(transaction_id, length(receipts.source_name || ':bank:') + 1) as booking,
+            count(distinct matches.customer_id) over (partition by matches.transaction_id) as customers
+        from intermediate.int_bank_matches as matches
+        inner join intermediate.int_bank_receipts as receipts using (transaction_id)
+        where receipts.source_name = $2 and matches.is_proposed and matches.confidence >= $3
+            and contains(matches.document_id, ':invoice:')
+    )
+    select
+        booking || '>' || open_item_id, booking, document_id, customer_id, proposed_amount::varchar, $1,
+        currency_code, nullif(instalment_number, 0)::varchar, rule, confidence::varchar
+    from sure where customers = 1 order by all
+"""
+
+
+def _has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+    return connection.execute(query, [schema, table]).fetchone() is not None
 
 
 def _iso(day: date | None) -> str | None:

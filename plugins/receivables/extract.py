@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,8 +21,9 @@ from receivables.errors import ConfigError, PermanentError
 from receivables.landing import Manifest, PartWriter
 from receivables.settings import Settings
 from receivables.sources.base import Connector, Window, read_ahead
-from receivables.sources.config import EntityConfig, IncrementalEntity, SourceConfig
+from receivables.sources.config import EntityConfig, IncrementalEntity, SourceConfig, WindowedEntity
 from receivables.sources.kinds import open_connector
+from receivables.sources.mapping import EntityMapping
 from receivables.sources.plain import PlainMapping
 from receivables.warehouse import reading
 from receivables.yamlfile import did_you_mean
@@ -66,7 +68,12 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     window = before.window or _window(config, day, {source.timezone, *company.zones.values()}, before)
     started = datetime.now(UTC)
     folder = landing.extract_folder(settings, source=source.name, entity=entity, run=run)
-    landing.start_folder(folder)
+    windows = _windows(config, window)
+    progress = landing.Progress("")
+    if len(windows) > 1:
+        progress = landing.take_up(folder, _task(source, entity, window))
+    else:
+        landing.start_folder(folder)
     with (
         open_connector(source, settings) as connector,
         closing(
@@ -77,46 +84,34 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
     ):
         columns = connector.describe(entity)
         mapping.check_columns(columns, where="before reading")
-        good, refused = PartWriter(folder, "part"), PartWriter(folder, "refused")
-        totals: dict[str, Decimal] = {}
-        unreadable, watermark = 0, None
-        types: dict[str, str] = {}
-        for batch in read_ahead(connector.read(entity, window)):
-            mapping.check_columns(batch.table.column_names, where=batch.origin)
-            types = types or {column.name: str(column.type) for column in batch.table.schema}
-            mapped = mapping.map(batch)
-            good.write(mapped.good)
-            refused.write(mapped.refused)
-            unreadable += len(batch.unreadable)
-            watermark = max(filter(None, (watermark, mapped.watermark)), default=None)
-            for currency, total in mapped.totals.items():
-                totals[currency] = totals.get(currency, Decimal(0)) + total
+        read = _read(connector, mapping, entity, windows, folder=folder, so_far=progress)
         keys: tuple[landing.Part, ...] = ()
         if _needs_sweep(config, window, before):
             keys = _sweep(source, entity, connector=connector, company=company, folder=folder)
-    for writer in (good, refused):
-        writer.flush()
+    rows, refused = (
+        sum(part.rows for part in read.parts if part.kind == kind) for kind in ("part", "refused")
+    )
     if mode == "full":
         check_not_emptied(
-            source.name, entity, rows=good.rows + refused.rows, held=before.rows, allowed=config.allow_empty
+            source.name, entity, rows=rows + refused, held=before.rows, allowed=config.allow_empty
         )
     crash_point("extract.parts")
     earlier = landing.earlier_manifest(settings, source=source.name, entity=entity, run=run)
     known = earlier.source_columns if earlier else columns
-    parts = (*good.parts, *refused.parts, *keys)
+    parts = (*read.parts, *keys)
     manifest = Manifest(
         source=source.name,
         entity=entity,
         run=run,
         as_of_date=day,
         mode=mode,
-        rows=good.rows,
-        refused_rows=refused.rows,
-        unreadable_rows=unreadable,
-        control_totals={currency: str(total) for currency, total in sorted(totals.items())},
+        rows=rows,
+        refused_rows=refused,
+        unreadable_rows=read.unreadable_rows,
+        control_totals=dict(sorted(read.control_totals.items())),
         window_from=window.start,
         window_to=window.end,
-        watermark=watermark.replace(tzinfo=UTC) if watermark else None,
+        watermark=read.watermark.replace(tzinfo=UTC) if read.watermark else None,
         allow_empty=config.allow_empty,
         distinct=config.distinct,
         parts=parts,
@@ -126,10 +121,54 @@ def extract(settings: Settings, source: SourceConfig, entity: str, day: date, ru
         checksum=landing.checksum(parts),
         started_at=started,
         finished_at=datetime.now(UTC),
-        source_types=types,
+        source_types=read.source_types,
     )
     landing.write_manifest(folder, manifest)
     return manifest
+
+
+def _read(
+    connector: Connector,
+    mapping: EntityMapping,
+    entity: str,
+    windows: Sequence[Window],
+    *,
+    folder: Path,
+    so_far: landing.Progress,
+) -> landing.Progress:
+    """Read the windows that are not whole yet, typed, into parts; of several each is recorded when whole."""
+    good, refused = (PartWriter(folder, kind, parts=so_far.parts) for kind in ("part", "refused"))
+    for window in windows[so_far.windows :]:
+        totals = {currency: Decimal(total) for currency, total in so_far.control_totals.items()}
+        unreadable, watermark, types = so_far.unreadable_rows, so_far.watermark, so_far.source_types
+        rows_read = so_far.rows_read
+        for batch in read_ahead(connector.read(entity, window)):
+            mapping.check_columns(batch.table.column_names, where=batch.origin)
+            types = types or {column.name: str(column.type) for column in batch.table.schema}
+            # Each window counts its rows from 1; here a row's number is its own.
+            mapped = mapping.map(batch.shifted(so_far.rows_read) if so_far.rows_read else batch)
+            good.write(mapped.good)
+            refused.write(mapped.refused)
+            rows_read += batch.table.num_rows
+            unreadable += len(batch.unreadable)
+            watermark = max(filter(None, (watermark, mapped.watermark)), default=None)
+            for currency, total in mapped.totals.items():
+                totals[currency] = totals.get(currency, Decimal(0)) + total
+        for writer in (good, refused):
+            writer.flush()
+        so_far = landing.Progress(
+            task=so_far.task,
+            windows=so_far.windows + 1,
+            rows_read=rows_read,
+            parts=(*good.parts, *refused.parts),
+            unreadable_rows=unreadable,
+            control_totals={currency: str(total) for currency, total in totals.items()},
+            watermark=watermark,
+            source_types=types,
+        )
+        if len(windows) > 1:
+            landing.write_progress(folder, so_far)
+    return so_far
 
 
 def _needs_sweep(config: EntityConfig, window: Window, before: _Before) -> bool:
@@ -176,6 +215,25 @@ def _window(config: EntityConfig, day: date, zones: Iterable[str], before: _Befo
     # A rerun of a past day reads that day again, although later days are loaded.
     day_before = min(day_end(day - timedelta(days=1), zone) for zone in zones)
     return Window(min(before.watermark, day_before) - config.overlap, end)
+
+
+def _windows(config: EntityConfig, window: Window) -> list[Window]:
+    """What is read from the beginning, cut as the source file asks; else the window itself."""
+    first = config.first_load_from if isinstance(config, WindowedEntity) else None
+    if first is None or window.start is not None or config.mode != "incremental":
+        return [window]
+    edges = [datetime.combine(first, time(), UTC)]
+    while edges[-1] < window.end:
+        edges.append(edges[-1] + config.first_load_step)
+    edges = [edge for edge in edges if edge < window.end]
+    starts: list[datetime | None] = [None, *edges]
+    return [Window(start, end) for start, end in zip(starts, [*edges, window.end], strict=True)]
+
+
+def _task(source: SourceConfig, entity: str, window: Window) -> str:
+    """What tells one extract from another whose windows it must not take up."""
+    said = source.file.read_text(encoding="utf-8")
+    return hashlib.sha256(f"{entity}\n{window.end.isoformat()}\n{said}".encode()).hexdigest()
 
 
 def _entity_config(source: SourceConfig, entity: str) -> EntityConfig:

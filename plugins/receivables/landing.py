@@ -24,6 +24,7 @@ from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS
 
 MANIFEST = "manifest.json"
+PROGRESS = "progress.json"
 KINDS = ("part", "refused", "keys")
 
 
@@ -91,11 +92,11 @@ def sha256_of(path: Path) -> str:
 class PartWriter:
     """Writes one kind of part in files of about BATCH_ROWS rows."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, *, parts: Sequence[Part] = ()) -> None:
         self._folder = folder
         self._kind = kind
         self._waiting: list[pa.Table] = []
-        self.parts: list[Part] = []
+        self.parts: list[Part] = [part for part in parts if part.kind == kind]
 
     @property
     def rows(self) -> int:
@@ -121,6 +122,64 @@ class PartWriter:
         crash_point("extract.part")
 
 
+@dataclass(frozen=True)
+class Progress:
+    """What an extract of many windows has read so far: the first `windows` of them are whole.
+
+    `task` tells what was being read, of which source file and up to when: another task starts anew.
+    """
+
+    task: str
+    windows: int = 0
+    rows_read: int = 0
+    parts: tuple[Part, ...] = ()
+    unreadable_rows: int = 0
+    control_totals: dict[str, str] = field(default_factory=dict)
+    watermark: datetime | None = None
+    source_types: dict[str, str] = field(default_factory=dict)
+
+
+def write_progress(folder: Path, progress: Progress) -> None:
+    """Declare the windows so far whole: atomically, after their parts are on disk."""
+    temporary = folder / f".{PROGRESS}.{os.getpid()}"
+    temporary.write_text(json.dumps(asdict(progress), default=_to_text, indent=1), encoding="utf-8")
+    _fsync(temporary)
+    temporary.rename(folder / PROGRESS)
+    _fsync(folder)
+    crash_point("extract.window")
+
+
+def take_up(folder: Path, task: str) -> Progress:
+    """What an attempt that broke off has left of a task, moved to this folder; an empty folder without one.
+
+    The attempt may have been another run's: its folder becomes this one. A part of no whole window goes.
+    """
+    for path in sorted(folder.parent.glob(f"*/{PROGRESS}")):
+        progress = _read_progress(path)
+        if progress is None or progress.task != task or (path.parent / MANIFEST).exists():
+            continue
+        if path.parent != folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            path.parent.rename(folder)
+        kept = {PROGRESS, *(part.name for part in progress.parts)}
+        for child in folder.iterdir():
+            if child.name not in kept:
+                child.unlink()
+        return progress
+    start_folder(folder)
+    return Progress(task)
+
+
+def _read_progress(path: Path) -> Progress | None:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        watermark = datetime.fromisoformat(data["watermark"]) if data["watermark"] else None
+        parts = tuple(Part(**part) for part in data["parts"])
+        return Progress(**{**data, "parts": parts, "watermark": watermark})
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def start_folder(folder: Path) -> None:
     """An empty folder: what an earlier attempt left goes, its manifest first."""
     (folder / MANIFEST).unlink(missing_ok=True)
@@ -142,6 +201,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     _fsync(temporary)
     crash_point("extract.manifest")
     temporary.rename(folder / MANIFEST)
+    (folder / PROGRESS).unlink(missing_ok=True)
     _fsync(folder)
 
 

@@ -9,13 +9,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from receivables import landing
+from receivables.errors import ConfigError, TransientError
+from receivables.extract import extract
 from receivables.settings import Settings
+from receivables.sources.base import SourceBatch, Window
+from receivables.sources.sql import SqlConnector
 from tests.conftest import PROJECT
 from tests.sources.setup import DAY, Case, write_source
 
@@ -160,3 +165,92 @@ def test_a_kill_while_writing_leaves_an_extract_that_nobody_reads(tmp_path: Path
     folder = landing.extract_folder(case.settings, source="erp", entity="invoices", run=f"run-{DAY}")
     assert landing.read_manifest(folder) is None
     assert (folder / "part-00000.parquet").is_file()
+
+
+# --- years, window by window ---
+
+WINDOWS = "mode: incremental\n        first_load_from: 2026-02-20\n        first_load_step: 5d"
+
+
+def in_windows(case: Case) -> Case:
+    """The same source; what it reads from the beginning it reads in windows: up to 20 February, then five days each."""
+    text = case.file.read_text(encoding="utf-8")
+    assert text.count("mode: incremental") == 1
+    indent = text.split("mode: incremental")[0].rsplit("\n", 1)[1]
+    case.file.write_text(
+        text.replace("mode: incremental", WINDOWS.replace("\n        ", f"\n{indent}")), encoding="utf-8"
+    )
+    with sqlite3.connect(case.settings.sources_dir / "erp.sqlite") as connection:
+        connection.executescript(
+            "insert into bills values ('5','C2','2025-01-05','50','2025-01-06 09:00:00');"
+            "insert into bills values ('6','C2','2026-02-22','60','2026-02-22 09:00:00');"
+            "insert into bills values ('7','C2','2026-02-25','70','2026-02-25 00:00:00');"
+            "insert into bills values ('8','C2','2026-02-25','80',null);"
+        )
+    return case
+
+
+def test_a_first_load_of_years_goes_on_behind_the_window_at_which_it_was_killed(tmp_path: Path) -> None:
+    """Four windows, killed at the end of each one: every attempt gets one window further, and repeats none."""
+    case = in_windows(erp(new_home(tmp_path)))
+    folder = landing.extract_folder(case.settings, source="erp", entity="invoices", run=f"run-{DAY}")
+    written: dict[str, int] = {}
+    for _ in range(4):
+        assert run_day(case.settings, DAY, crash_at="extract.window") == -signal.SIGKILL
+        found = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+        assert written.items() <= found.items(), "a window was written again"
+        written = found
+    assert landing.read_manifest(folder) is None
+    assert run_day(case.settings, DAY) == 0
+    assert not (folder / landing.PROGRESS).exists()
+    whole = in_windows(erp(new_home(make(tmp_path / "whole"))))
+    whole.file.write_text(
+        "\n".join(
+            line for line in whole.file.read_text(encoding="utf-8").splitlines() if "first_load" not in line
+        )
+    )
+    assert run_day(whole.settings, DAY) == 0
+    mine, theirs = contents(case), contents(whole)
+    assert mine["invoices"] == theirs["invoices"] and len(mine["invoices"]) == 6
+    assert [row[:8] for row in mine["loads"]] == [row[:8] for row in theirs["loads"]]
+    assert len(mine["quarantine"]) == len(theirs["quarantine"]) == 1
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_another_run_of_the_day_takes_up_the_windows_and_another_task_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = in_windows(erp(new_home(tmp_path)))
+    read: list[Window] = []
+    whole = SqlConnector.read
+
+    def until_the_third(connector: SqlConnector, entity: str, window: Window) -> Iterator[SourceBatch]:
+        read.append(window)
+        if len(read) == 3:
+            raise TransientError("erp", cause="the server went away", next_step="try again")
+        yield from whole(connector, entity, window)
+
+    monkeypatch.setattr(SqlConnector, "read", until_the_third)
+    with pytest.raises(TransientError):
+        extract(case.settings, case.source, "invoices", DAY, "first")
+    assert extract(case.settings, case.source, "invoices", DAY, "second").rows == 6
+    assert [window.start for window in read[:3]] == [window.start for window in [*read[:2], read[3]]]
+    assert len(read) == 5, "the two windows that were whole are not read again"
+    read.clear()
+    with pytest.raises(TransientError):
+        extract(case.settings, case.source, "invoices", DAY, "third")
+    case.file.write_text(case.file.read_text(encoding="utf-8") + "\ndescription: changed\n", encoding="utf-8")
+    assert extract(case.settings, case.source, "invoices", DAY, "fourth").rows == 6
+    assert len(read) == 3 + 4, "a source file that was changed is read from its first window"
+
+
+def test_windows_are_for_what_is_read_by_its_cursor(tmp_path: Path) -> None:
+    case = in_windows(erp(new_home(tmp_path)))
+    text = case.file.read_text(encoding="utf-8")
+    case.file.write_text(text.replace("mode: incremental", "mode: full"), encoding="utf-8")
+    with pytest.raises(ConfigError, match="needs `mode: incremental`"):
+        _ = case.source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +39,13 @@ class SourceBatch:
     origin: str
     rows: range | list[int]
     unreadable: tuple[UnreadableRow, ...] = ()
+
+    def shifted(self, rows: int) -> SourceBatch:
+        """The same rows, numbered behind this many others."""
+        numbers = self.rows
+        if isinstance(numbers, range):
+            return replace(self, rows=range(numbers.start + rows, numbers.stop + rows))
+        return replace(self, rows=[number + rows for number in numbers])
 
 
 class Connector(Protocol):

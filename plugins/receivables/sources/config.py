@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -282,7 +282,26 @@ class IncrementalEntity(EntityConfig):
         return self
 
 
-class SqlEntity(IncrementalEntity):
+class WindowedEntity(IncrementalEntity):
+    """One canonical entity whose years can be read window by window of its cursor."""
+
+    first_load_from: date | None = Field(
+        None,
+        description="incremental: read from the beginning in windows: all before this day, then step by step."
+        " An attempt that breaks off is taken up behind the last whole window.",
+    )
+    first_load_step: Duration = Field(timedelta(days=90), description="The length of a window, e.g. 90d.")
+
+    @model_validator(mode="after")
+    def _has_windows(self) -> WindowedEntity:
+        if self.first_load_from is not None and self.mode != "incremental":
+            raise ValueError("first_load_from needs `mode: incremental`: windows are stretches of the cursor")
+        if self.first_load_step < timedelta(days=1):
+            raise ValueError("first_load_step must be a day or more, e.g. 90d")
+        return self
+
+
+class SqlEntity(WindowedEntity):
     """One canonical entity in a database."""
 
     table: str | None = Field(None, description="A table or view, with its schema if needed.")

@@ -7,10 +7,12 @@ because versions of a system differ in their columns, and `note(text)` says whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar, Literal
+from zoneinfo import ZoneInfo
 
 import jinja2
 from pydantic import Field, model_validator
@@ -18,13 +20,15 @@ from pydantic import Field, model_validator
 from receivables.entities import ENTITIES
 from receivables.errors import PermanentError
 from receivables.settings import Settings
+from receivables.sources.base import SourceBatch, Window
 from receivables.sources.config import (
     ColumnMap,
-    IncrementalEntity,
+    Duration,
     MysqlConnection,
     PostgresConnection,
     SourceConfig,
     Text,
+    WindowedEntity,
 )
 from receivables.sources.credentials import Credentials
 from receivables.sources.http import Limits
@@ -34,13 +38,20 @@ from receivables.sources.sql import SqlConnector
 from receivables.yamlfile import StrictModel
 
 FOLDER = Path(__file__).resolve().parent
+# What the system itself says is open, to be compared with the ledger: one balance a day, none ever removed.
+OWN_BALANCE = "gl_balances"
 
 
-class DatabaseEntity(IncrementalEntity):
+class DatabaseEntity(WindowedEntity):
     """One canonical entity of the system: only what shall differ from the shipped query."""
 
     cursor: str | None = "updated_at"
     sweep: bool = Field(True, description="Read all keys each time, to notice removed rows.")
+    full_every: Duration | None = Field(
+        timedelta(days=7),
+        description="incremental: read everything again when the last full read is this old; the system"
+        " changes some rows without moving their time of change.",
+    )
     query: str | None = Field(None, description="A select of your own, instead of the shipped one.")
 
     @property
@@ -78,6 +89,7 @@ ERPNEXT = System(
         "adjustments": "full",
         "credit_limits": "full",
         "exchange_rates": "full",
+        OWN_BALANCE: "incremental",
     },
     {
         "tabSales Invoice": "this is no database of an ERPNext site",
@@ -98,6 +110,7 @@ ODOO = System(
         "applications": "full",
         "adjustments": "full",
         "exchange_rates": "full",
+        OWN_BALANCE: "incremental",
     },
     {
         "account_move": "this is no database of an Odoo with accounting",
@@ -164,6 +177,9 @@ class DatabaseSource(SourceConfig):
     @model_validator(mode="after")
     def _has_its_entities(self) -> DatabaseSource:
         shapes = SYSTEMS[self.kind].shapes()
+        asked_for = self.entities.get(OWN_BALANCE)
+        if asked_for is None or asked_for.query is not None:
+            del shapes[OWN_BALANCE]
         for name, config in self.entities.items():
             if name not in shapes and config.query is None:
                 raise ValueError(f"entities.{name} needs `query`: none is shipped for {self.kind}")
@@ -174,6 +190,8 @@ class DatabaseSource(SourceConfig):
             # What is read whole needs no cursor, and has perhaps none.
             is_whole = config.mode == "full" and "cursor" not in config.model_fields_set
             changes: dict[str, object] = {"cursor": None} if is_whole else {}
+            if name == OWN_BALANCE and config.query is None:
+                changes = {"cursor": None, "sweep": False, "full_every": None}
             if (
                 self.companies
                 and "company_id" in ENTITIES[name].column_names
@@ -227,12 +245,34 @@ class OdooSource(DatabaseSource):
         (), description="Codes of the accounts of discounts that were granted by a journal."
     )
 
+    @model_validator(mode="after")
+    def _reads_windows(self) -> OdooSource:
+        windowed = [name for name, config in self.entities.items() if config.first_load_from is not None]
+        if self.connection.api is not None and windowed:
+            raise ValueError(
+                f"entities.{windowed[0]}.first_load_from: through the API each entity is read whole"
+            )
+        return self
+
     @property
     def options(self) -> dict[str, tuple[str, ...]]:
         return {"write_off_accounts": self.write_off_accounts, "discount_accounts": self.discount_accounts}
 
 
 Columns = Mapping[str, Mapping[str, str]]
+# Stand for days in a query until it is known which day is read.
+_BUSINESS_DAY, _NEXT_DAY = "date '0001-01-01'", "date '0001-01-02'"
+
+
+def on_day(query: str, day: date) -> str:
+    """A query of `gl_balances` for the end of a business day."""
+    following = day + timedelta(days=1)
+    return query.replace(_BUSINESS_DAY, f"date '{day}'").replace(_NEXT_DAY, f"date '{following}'")
+
+
+def business_day(window: Window, zone: str) -> date:
+    """The last whole day of a window, where the source is."""
+    return window.end.astimezone(ZoneInfo(zone)).date() - timedelta(days=1)
 
 
 class Shipped:
@@ -280,6 +320,8 @@ class Shipped:
             touches=self._touches,
             zone=literal(self._source.timezone),
             number=self._number,
+            business_day=_BUSINESS_DAY,
+            next_day=_NEXT_DAY,
         )
         self._notes[entity] = tuple(dict.fromkeys(notes))
         return text
@@ -306,6 +348,7 @@ class DatabaseConnector(SqlConnector):
 
     def __init__(self, source: DatabaseSource, settings: Settings) -> None:
         super().__init__(source, settings)
+        self._day = date.min
         self._shipped = Shipped(source, self._catalogue())
         for table, meaning in source.system.needs.items():
             if not self._shipped.has(table):
@@ -320,8 +363,16 @@ class DatabaseConnector(SqlConnector):
         """What this version turned out to have where versions differ."""
         return self._shipped.notes(entity)
 
+    def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
+        """Rows in the window when the entity is incremental, else all; of balances that of its last day."""
+        if entity != OWN_BALANCE or self.source.entities[entity].query is not None:
+            yield from super().read(entity, window)
+            return
+        self._day = business_day(window, self.source.timezone)
+        yield from self._stream(entity, self.describe(entity), "")
+
     def _relation(self, entity: str) -> str:
-        return f"({self._shipped.query(entity)}\n) as q"
+        return f"({on_day(self._shipped.query(entity), self._day)}\n) as q"
 
     def _origin(self, entity: str) -> str:
         return f"{self.source.kind} {entity}"

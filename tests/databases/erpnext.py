@@ -88,7 +88,7 @@ class Site:
         self._currencies = {row["code"]: row["currency"] for row in company["company"]}
         for fill in (
             self._masters, self._invoices, self._credit_notes, self._payments, self._refunds, self._journals,
-            self._rates,
+            self._rates, self._open_amounts,
         ):  # fmt: skip
             fill()
 
@@ -361,3 +361,15 @@ class Site:
                 date=row["rate_date"], from_currency=row["from_ccy"], to_currency=row["to_ccy"],
                 exchange_rate=row["rate"],
             )  # fmt: skip
+
+    def _open_amounts(self) -> None:
+        """What ERPNext keeps as open on each invoice, return and payment."""
+        rest: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        for row in self.rows["tabPayment Ledger Entry"]:
+            if not row["delinked"]:
+                against = (row["against_voucher_type"], row["against_voucher_no"])
+                rest[against] += row["amount_in_account_currency"]
+        for row in self.rows["tabSales Invoice"]:
+            row["outstanding_amount"] = rest["Sales Invoice", row["name"]]
+        for row in self.rows["tabPayment Entry"]:
+            row["unallocated_amount"] = abs(rest["Payment Entry", row["name"]])

@@ -31,7 +31,8 @@ TABLES = {
     f" posted_before:bool invoice_currency_rate:number {_LOGGED}",
     "account_move_line": "id:key move_id:int account_id:int partner_id:int date:date date_maturity:date"
     f" balance:number amount_currency:number currency_id:int display_type:text parent_state:text"
-    f" discount_date:date discount_amount_currency:number {_LOGGED}",
+    f" discount_date:date discount_amount_currency:number amount_residual_currency:number"
+    f" {_LOGGED}",
     "account_payment": "id:key move_id:int partner_id:int amount:number currency_id:int payment_type:text"
     f" partner_type:text date:date state:text memo:text {_LOGGED}",
     "account_partial_reconcile": "id:key debit_move_id:int credit_move_id:int amount:number"
@@ -93,7 +94,7 @@ class Books:
         self._moves: dict[str, int] = {}
         self._lines: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
         for fill in (self._masters, self._rates, self._invoices, self._memos, self._receipts, self._journals,
-                     self._matches, self._refunds):  # fmt: skip
+                     self._matches, self._refunds, self._residuals):  # fmt: skip
             fill()
 
     def _add(self, table: str, **values: Any) -> int:
@@ -303,3 +304,12 @@ class Books:
                     part[1] -= taken
                     left -= taken
             assert left == 0, f"{invoice}: {left} of {credit} found no room"
+
+    def _residuals(self) -> None:
+        """What Odoo keeps as open on each receivable line."""
+        open_amounts = {line: amount for lines in self._lines.values() for line, amount in lines}
+        for row in self.rows["account_partial_reconcile"]:
+            open_amounts[row["debit_move_id"]] -= row["debit_amount_currency"]
+            open_amounts[row["credit_move_id"]] += row["credit_amount_currency"]
+        for row in self.rows["account_move_line"]:
+            row["amount_residual_currency"] = open_amounts.get(row["id"], Decimal(0))

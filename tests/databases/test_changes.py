@@ -51,6 +51,16 @@ class System:
         posted = {row["receipt_no"] for row in self.company["cash_receipt"] if row["doc_status"] == "POSTED"}
         return next(rows[0] for number, rows in by_credit.items() if number in posted and len(rows) == count)
 
+    def kept_match(self) -> int:
+        """A partial reconcile of a payment with an invoice that no test removes."""
+        touched = "('SI1240000002', 'SI1240000003', 'SI1240000004')"
+        ((key,),) = self.case.query(
+            "select min(cast(application_id as integer)) from raw_erp.applications"
+            " where credit_type = 'receipt' and invoice_id not in ("
+            f" select invoice_id from raw_erp.invoices where invoice_number in {touched})"
+        )
+        return int(key)
+
     def reload(self) -> dict[str, tuple[int, int, int]]:
         """New, changed and removed rows of the next day, of the entities that had any."""
         report = self.case.run(self.day + timedelta(days=1))
@@ -121,6 +131,19 @@ def discounts(system: System, entity: str, settlements: list[dict[str, Any]]) ->
     return found
 
 
+def own_figure(system: System, run: str) -> dict[str, Any]:
+    """What the system says is open, by company."""
+    path: Path = system.case.file
+    text = path.read_text(encoding="utf-8")
+    if "gl_balances" not in text:
+        path.write_text(f"{text}entities: {{gl_balances: {{}}}}\n", encoding="utf-8")
+    extract(system.case.settings, system.case.source, "gl_balances", system.day, run)
+    folder = system.case.settings.landing / system.case.name / "gl_balances" / run
+    rows = [row for part in folder.glob("part-*.parquet") for row in pq.read_table(part).to_pylist()]
+    assert {row["balance_date"] for row in rows} <= {system.day}
+    return {row["company_id"]: row["balance_amount"] for row in rows}
+
+
 # --- ERPNext ---
 
 
@@ -156,14 +179,25 @@ def test_an_unlinked_payment_is_no_longer_applied(site: System) -> None:
     assert site.reload() == {"applications": (0, 0, 1)}
 
 
-def test_a_deleted_document_is_removed_although_nothing_says_so(site: System) -> None:
+def test_deleted_cancelled_and_edited_documents_are_told_apart(site: System) -> None:
+    """Nothing says that a row was deleted; a cancelled one stays; of an allocation the new amount counts."""
     site.case.run(site.day)
+    one, day = site.settled(), site.day + timedelta(days=1)
+    pair = f"""voucher_no = '{one["credit_no"]}' and against_voucher_no = '{one["invoice_no"]}'"""
     site.execute(
         """delete from "tabSales Invoice" where name = 'SI1240000002'""",
         """delete from "tabPayment Ledger Entry" where against_voucher_no = 'SI1240000002'""",
+        f"""update "tabSales Invoice" set docstatus = 2, modified = '{day} 10:00:00'
+        where name = 'SI1240000003'""",
+        f"""update "tabPayment Ledger Entry" set amount_in_account_currency = amount_in_account_currency + 1
+        where {pair}""",
+        f"""update "tabPayment Entry Reference" set allocated_amount = allocated_amount - 1
+        where parent = '{one["credit_no"]}' and reference_name = '{one["invoice_no"]}'""",
     )
     changes = site.reload()
-    assert changes["invoices"] == (0, 0, 1)
+    assert changes["invoices"] == (0, 1, 1)
+    assert site.last("invoices", "SI1240000003", "status, voided_on") == ("void", day)
+    assert changes["applications"][:2] == (0, 1)
 
 
 def test_a_version_without_newer_columns_is_read_and_says_what_it_lacks(site: System) -> None:
@@ -227,7 +261,33 @@ def test_a_discount_belongs_to_the_invoices_whose_terms_grant_it(
     assert discounts(site, "applications", [first, second]) == expected
 
 
+def test_what_erpnext_says_is_open_is_delivered_for_a_day_that_has_not_moved_since(site: System) -> None:
+    before = own_figure(site, "before")
+    site.execute("""update "tabSales Invoice" set outstanding_amount = outstanding_amount + 5
+        where company = 'HD-EU' and currency = 'EUR' and docstatus = 1 limit 1""")
+    after = own_figure(site, "after")
+    assert {company: after[company] - before[company] for company in before} == {"HD-CN": 0, "HD-EU": 5}
+    day = site.day + timedelta(days=1)
+    site.execute(f"""update "tabSales Invoice" set modified = '{day} 00:00:01' limit 1""")
+    assert own_figure(site, "later") == {}
+
+
 # --- Odoo ---
+
+
+def test_what_odoo_says_is_open_is_delivered_for_a_day_that_has_not_moved_since(books: System) -> None:
+    before = own_figure(books, "before")
+    books.execute("""update account_move_line set amount_residual_currency = amount_residual_currency + 5
+        where id = (select min(line.id) from account_move_line as line
+            inner join account_move as move on move.id = line.move_id
+            inner join res_company as company on company.id = move.company_id
+            where company.name = 'HD-EU' and line.currency_id = company.currency_id
+                and line.parent_state = 'posted' and line.account_id = 1)""")
+    after = own_figure(books, "after")
+    assert {company: after[company] - before[company] for company in before} == {"HD-CN": 0, "HD-EU": 5}
+    # Midnight in Shanghai is 16:00 in UTC.
+    books.execute(f"update account_move set write_date = '{books.day} 16:00:01' where id = 1")
+    assert own_figure(books, "later") == {}
 
 
 @pytest.mark.parametrize(("granted", "expected"), [([6, 4], [6, 4]), ([8, 4], [10, 0])])
@@ -281,15 +341,25 @@ def test_a_reversed_payment_is_void_on_the_day_of_its_reversal(books: System) ->
     assert books.last("receipts", key[0], "status, voided_on") == ("void", day)
 
 
-def test_a_cancelled_invoice_is_void_and_a_deleted_one_removed(books: System) -> None:
+def test_cancelled_deleted_drafted_and_edited_are_told_apart(books: System) -> None:
     books.case.run(books.day)
     day = books.day + timedelta(days=1)
     books.execute(
         f"update account_move set state = 'cancel', write_date = '{day} 03:00:00'"
         " where name = 'SI1240000002'",
         "delete from account_move where name = 'SI1240000003'",
+        f"update account_move set state = 'draft', write_date = '{day} 03:00:00' where name = 'SI1240000004'",
+        "update account_partial_reconcile set debit_amount_currency = debit_amount_currency - 1,"
+        " credit_amount_currency = credit_amount_currency - 1"
+        f" where id = {books.kept_match()}",
     )
-    assert books.reload()["invoices"] == (0, 1, 1)
+    changes = books.reload()
+    assert changes["invoices"] == (0, 2, 1)
+    assert changes["applications"][:2] == (0, 1), "of an edited reconciliation the new amount counts"
+    (key,) = books.case.query(
+        "select _row_key from raw_erp.invoices where invoice_number = 'SI1240000004' limit 1"
+    )
+    assert books.last("invoices", key[0], "status, voided_on") == ("draft", None)
     (key,) = books.case.query(
         "select _row_key from raw_erp.invoices where invoice_number = 'SI1240000002' limit 1"
     )

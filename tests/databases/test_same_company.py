@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 
@@ -21,6 +22,7 @@ ERPNEXT = """
 kind: erpnext
 connection: {{{engine}: "${{{variable}}}"}}
 timezone: {zone}
+entities: {{gl_balances: {{}}}}
 """
 ODOO = f"""
 kind: odoo
@@ -28,6 +30,7 @@ connection: {{postgresql: "${{ODOO_URL}}"}}
 timezone: Asia/Shanghai
 write_off_accounts: ["{odoo.CODES[odoo.WRITE_OFF]}"]
 discount_accounts: ["{odoo.CODES[odoo.DISCOUNT]}"]
+entities: {{gl_balances: {{}}}}
 """
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("databases")]
 
@@ -100,3 +103,16 @@ def test_the_metrics_are_the_same_in_every_month(warehouse: Warehouse, system: s
     own = warehouse.metric(REFERENCES[system], mart, METRICS[mart])
     assert len(own) > 20
     assert warehouse.metric(SYSTEMS[system], mart, METRICS[mart]) == own
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_ledger_is_what_the_system_itself_says_is_open(warehouse: Warehouse, system: str) -> None:
+    """An invoice in instalments is rounded once by the system and by part here: cents."""
+    rows = warehouse.rows(
+        "select company_id, gl_amount, difference_amount from marts.ar_reconciliation"
+        f" where company_id like '{SYSTEMS[system]}-%' and as_of_date = date '{warehouse.day}'"
+    )
+    assert len(rows) == 2
+    for company, says, difference in rows:
+        assert says > 1_000_000, company
+        assert abs(difference) <= Decimal("0.10"), company

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from tests.extracts.one_company import Books, Document
+from tests.extracts.one_company import Books, Document, left
 
 Row = Mapping[str, object]
 Tables = dict[str, list[Row]]
@@ -108,15 +108,17 @@ def canonical(books: Books, company: str) -> Tables:
 
 def quickbooks(books: Books) -> Tables:
     """A credit memo is applied, and paid back, by a payment of 0 with a line on each side."""
+    rest = left(books)
 
     def document(one: Document) -> Row:
         return {
             "id": one.number, "customer_id": one.customer, "transaction_date": one.day,
             "due_date": one.due, "total_amount": one.amount, "currency_id": one.currency,
             "exchange_rate": one.rate, "created_at": noon(one.day), "_fivetran_deleted": "FALSE",
+            "balance": rest[one.number],
         }  # fmt: skip
 
-    payments = [document(one) for one in books.receipts.values()]
+    payments = [{**document(one), "unapplied_amount": rest[one.number]} for one in books.receipts.values()]
     lines: list[Row] = []
     for position, one in enumerate(books.applications):
         if one.kind == "receipt":
@@ -128,6 +130,7 @@ def quickbooks(books: Books) -> Tables:
                 **document(books.memos[one.credit]),
                 "id": payment,
                 "total_amount": 0,
+                "unapplied_amount": 0,
                 "transaction_date": one.day,
             }
         )
@@ -140,6 +143,7 @@ def quickbooks(books: Books) -> Tables:
                 **document(memo),
                 "id": 800_000 + refund.number,
                 "total_amount": 0,
+                "unapplied_amount": 0,
                 "transaction_date": refund.day,
             }
         )
@@ -158,6 +162,7 @@ def quickbooks(books: Books) -> Tables:
 
 def xero(books: Books) -> Tables:
     """A payment belongs to one invoice; what is too much is an overpayment. Rates are the other way round."""
+    rest = left(books)
 
     def foreign(rate: Decimal | None) -> str:
         return "1" if rate is None else f"{1 / rate:.10f}"
@@ -172,11 +177,16 @@ def xero(books: Books) -> Tables:
     return {
         "contact": [{"contact_id": one, "name": f"Customer {one}"} for one in books.customers],
         "invoice": [
-            document(one, invoice_id=one.number, type="ACCREC", status="AUTHORISED")
+            document(
+                one, invoice_id=one.number, type="ACCREC", status="AUTHORISED", amount_due=rest[one.number]
+            )
             for one in books.invoices.values()
         ],
         "credit_note": [
-            document(one, credit_note_id=one.number, type="ACCRECCREDIT", status="AUTHORISED")
+            document(
+                one, credit_note_id=one.number, type="ACCRECCREDIT", status="AUTHORISED",
+                remaining_credit=rest[one.number],
+            )
             for one in books.memos.values()
         ],
         "credit_note_allocation": [
@@ -206,6 +216,7 @@ def xero(books: Books) -> Tables:
         "overpayment": [
             document(
                 one, overpayment_id=one.number, total=books.unapplied(one.number), type="RECEIVE-OVERPAYMENT",
+                remaining_credit=rest[one.number],
             )
             for one in books.receipts.values()
             if books.unapplied(one.number)
@@ -215,6 +226,7 @@ def xero(books: Books) -> Tables:
 
 def netsuite(books: Books) -> Tables:
     """Everything is a transaction; a link leads from the invoice to what settles it."""
+    rest = left(books)
 
     def transaction(one: Document, kind: str) -> Row:
         return {
@@ -222,6 +234,8 @@ def netsuite(books: Books) -> Tables:
             "entity": one.customer, "currency": 1 if one.rate is None else 2, "exchangerate": one.rate or 1,
             "foreigntotal": one.amount if kind == "CustInvc" else -one.amount, "posting": "T", "voided": "F",
             "createddate": noon(one.day), "_fivetran_active": "TRUE", "_fivetran_deleted": "FALSE",
+            "foreignamountunpaid": rest[one.number] if kind == "CustInvc" else None,
+            "foreignpaymentamountunused": None if kind == "CustInvc" else rest[one.number],
         }  # fmt: skip
 
     refunds = [
@@ -255,6 +269,7 @@ def netsuite(books: Books) -> Tables:
 
 def stripe(books: Books) -> Tables:
     """Cents; a charge for each payment of an invoice; credit notes before the payment name their invoice."""
+    rest = left(books)
 
     def cents(amount: Decimal) -> int:
         return int(amount * 100)
@@ -272,7 +287,7 @@ def stripe(books: Books) -> Tables:
             {
                 "id": one.number, "customer_id": one.customer, "currency": "usd", "total": cents(one.amount),
                 "status": "open", "created": noon(one.day), "due_date": noon(one.due or one.day),
-                "amount_paid": cents(paid[one.number]),
+                "amount_paid": cents(paid[one.number]), "amount_remaining": cents(rest[one.number]),
             }
             for one in books.invoices.values()
         ],
@@ -297,12 +312,13 @@ def stripe(books: Books) -> Tables:
 
 def sage_intacct(books: Books) -> Tables:
     """Credit memos are adjustments below zero; a payment detail joins an invoice and what settles it."""
+    rest = left(books)
 
     def bill(one: Document) -> Row:
         return {
             "recordno": one.number, "customerid": one.customer, "totalentered": one.amount, "state": "Posted",
             "currency": one.currency, "whencreated": one.day, "whenposted": one.day, "whendue": one.due,
-            "auwhencreated": noon(one.day), "_fivetran_deleted": "FALSE",
+            "auwhencreated": noon(one.day), "_fivetran_deleted": "FALSE", "totaldue": rest[one.number],
         }  # fmt: skip
 
     def item(one: Document) -> Row:
@@ -315,7 +331,10 @@ def sage_intacct(books: Books) -> Tables:
         "customer": [{"customerid": one, "name": f"Customer {one}"} for one in books.customers],
         "ar_invoice": [bill(one) for one in books.invoices.values()],
         "ar_invoice_item": [item(one) for one in books.invoices.values()],
-        "ar_adjustment": [{**bill(one), "totalentered": -one.amount} for one in books.memos.values()],
+        "ar_adjustment": [
+            {**bill(one), "totalentered": -one.amount, "totaldue": -rest[one.number]}
+            for one in books.memos.values()
+        ],
         "ar_adjustment_item": [item(one) for one in books.memos.values()],
         "ar_payment": [
             {

@@ -97,6 +97,18 @@ class Books:
         return self.receipts[receipt].amount - used
 
 
+def left(books: Books) -> dict[int, Decimal]:
+    """What is open on each document, by its number: of a credit what is not used."""
+    documents = (*books.invoices.values(), *books.memos.values(), *books.receipts.values())
+    found = {one.number: one.amount for one in documents}
+    for one in books.applications:
+        found[one.invoice] -= one.amount
+        found[one.credit] -= one.amount
+    for refund in books.refunds:
+        found[refund.memo] = Decimal(0)
+    return found
+
+
 def create(invoices: int, *, seed: int = 7) -> Books:
     """A year of business: part payments, money on account, credit memos, refunds, two currencies."""
     chance = random.Random(seed)

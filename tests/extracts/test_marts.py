@@ -12,7 +12,8 @@ import pytest
 
 from receivables.warehouse import reading
 from tests.extracts import sap_company
-from tests.extracts.warehouse import DAY, REFERENCE, Built, build
+from tests.extracts.as_tables import SYSTEMS
+from tests.extracts.warehouse import DAY, FAULT, REFERENCE, WRONG, Built, build
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("extracts")]
 
@@ -119,6 +120,33 @@ def test_the_ledger_is_what_the_service_itself_says_is_open(
 
 def test_nothing_of_the_company_is_refused(built: Built) -> None:
     assert {name: report.refused for name, report in built.loads.items() if report.refused} == {}
+
+
+# --- what the system itself says is open ---
+
+
+def own_figure(marts: duckdb.DuckDBPyConnection, company: str) -> tuple[Any, ...]:
+    sql = "select gl_amount, items_amount, difference_amount, status from marts.ar_reconciliation"
+    (row,) = table(marts, f"{sql} where company_id = ? and as_of_date = ?", company, DAY)
+    return row
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_ledger_is_what_the_system_itself_says_is_open(
+    marts: duckdb.DuckDBPyConnection, system: str
+) -> None:
+    says, items, difference, _ = own_figure(marts, system.upper())
+    assert says > 100_000
+    # Systems round once per document in the company's currency; SAP books each line by itself.
+    assert abs(difference) <= (Decimal("1.00") if system == "sap" else Decimal("0.00")), (says, items)
+
+
+@pytest.mark.parametrize("system", WRONG)
+def test_what_the_system_says_otherwise_is_a_difference(
+    marts: duckdb.DuckDBPyConnection, system: str
+) -> None:
+    _, _, difference, status = own_figure(marts, f"{system}_wrong".upper())
+    assert (round(difference), status) == (FAULT, "different")
 
 
 # --- SAP: its own rule ---

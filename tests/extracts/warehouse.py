@@ -34,6 +34,8 @@ SEED_FILES = {
     "stripe": "{table}_data",
     "xero": "xero_{table}_data",
 }
+WRONG = {"sap": ("BSID", "DMBTR"), "xero": ("invoice", "amount_due")}
+FAULT = Decimal("7.00")
 SEED_CURRENCY = {"xero": "CAD"}
 # The company whose canonical files say what a system's tables say, or a service's answers.
 REFERENCE = (
@@ -88,6 +90,19 @@ def build(folder: Path) -> Built:
         currencies[system.upper()] = "USD"
         described[system] = extracts(system, folder / system, system.upper())
     described["sap"]["companies"] = {"1000": "SAP"}
+    # What these two say is open is not what their documents come to.
+    for system, (table, column) in WRONG.items():
+        tables = as_tables.SYSTEMS[system](one_company.create(150))
+        wrong = next(row for row in tables[table] if row.get("currency_code", row.get("WAERS")) == "USD")
+        tables[table] = [
+            {**row, column: Decimal(str(row[column])) + FAULT} if row is wrong else row
+            for row in tables[table]
+        ]
+        as_tables.write(folder / f"{system}_wrong", tables)
+        name = f"{system}_wrong"
+        currencies[name.upper()] = "USD"
+        described[name] = extracts(system, folder / name, name.upper())
+    described["sap_wrong"]["companies"] = {"1000": "SAP_WRONG"}
     company = sap_company.create()
     as_tables.write(folder / "sap_all", dict(sap_company.tables(company)))
     currencies["ALL"] = "EUR"
@@ -175,7 +190,13 @@ def bank_file(path: Path, books: one_company.Books) -> None:
 
 
 def extracts(system: str, folder: Path, company: str) -> dict[str, Any]:
-    return {"kind": "extracts", "system": system, "folder": str(folder), "default_company_id": company}
+    return {
+        "kind": "extracts",
+        "system": system,
+        "folder": str(folder),
+        "default_company_id": company,
+        "entities": {"gl_balances": {}},
+    }
 
 
 def merge(folder: Path, companies: tuple[str, ...]) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
+from receivables.company import CompanyConfig, load_company_config
 from receivables.errors import ConfigError, PermanentError
 from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS, SourceBatch, UnreadableRow, Window
@@ -38,6 +40,8 @@ from receivables.yamlfile import did_you_mean, unknown_key
 log = logging.getLogger(__name__)
 
 _ENDINGS = (".csv", ".txt", ".tsv", ".parquet", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+# What the system itself says is open: only where it is asked for, one balance a day, none ever removed.
+_OWN_BALANCE = "gl_balances"
 # An extract that suddenly has none of these is broken; the others come and go.
 _NEVER_EMPTIED = ("customers", "invoices", "receipts", "applications")
 # What the queries give is canonical text, whatever the files look like.
@@ -99,13 +103,13 @@ class ExtractsSource(SourceConfig, FileFormat):
 
     @property
     def entity_configs(self) -> dict[str, EntityConfig]:
-        """Every entity of the system that is not left out."""
+        """Every entity of the system that is not left out; the system's own balance where it is named."""
         return {
             name: self.entities.get(
                 name, ExtractEntity.model_validate({"allow_empty": name not in _NEVER_EMPTIED})
-            ).model_copy(update=_CANONICAL)
+            ).model_copy(update=_CANONICAL | ({"mode": "incremental"} if name == _OWN_BALANCE else {}))
             for name in self.preset.entities
-            if name not in self.leave_out
+            if name not in self.leave_out and (name != _OWN_BALANCE or name in self.entities)
         }
 
     @property
@@ -167,7 +171,7 @@ class ExtractsConnector:
         self._reader = self._files(settings)
         self._made: set[str] = set()
         self._unreadable: dict[str, list[UnreadableRow]] = {}
-        self._connection = self._database()
+        self._connection = self._database(load_company_config(settings))
         self._check_tables()
 
     def close(self) -> None:
@@ -181,7 +185,10 @@ class ExtractsConnector:
         return tuple(column[0] for column in result.description or ())
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
-        """Every row of the entity."""
+        """Every row of the entity; of balances that of the window's last day."""
+        if entity == _OWN_BALANCE:
+            day = window.end.astimezone(ZoneInfo(self.source.timezone)).date() - timedelta(days=1)
+            self._connection.execute(f"set variable business_day = date '{day}'")
         query = self._query(entity)
         unreadable = tuple(self._prepare(query))
         reader = self._connection.execute(query).to_arrow_reader(BATCH_ROWS)
@@ -329,13 +336,17 @@ class ExtractsConnector:
                 unreadable[name] = below
         return list(dict.fromkeys(row for rows in unreadable.values() for row in rows))
 
-    def _database(self) -> duckdb.DuckDBPyConnection:
+    def _database(self, config: CompanyConfig) -> duckdb.DuckDBPyConnection:
         """An empty database in memory with the macros and variables that the queries use."""
         connection = duckdb.connect(config={"threads": "2"})
         for statement in ("set timezone = 'UTC'", "set enable_progress_bar = false", *self._macros()):
             connection.execute(statement)
         for name, value in self.source.choices.items():
             connection.execute(f"set variable {name} = {_value(value)}")
+        currencies = {company.company_id: company.currency_code for company in config.companies}
+        connection.execute(f"set variable company_currencies = {_value(currencies)}")
+        connection.execute(f"set variable default_company = {literal(self.source.default_company_id or '')}")
+        connection.execute("set variable business_day = cast(null as date)")
         for table in self._preset.tables:
             connection.execute(f"set variable has_{table} = {str(table in self._paths).lower()}")
         return connection
@@ -364,12 +375,18 @@ class ExtractsConnector:
             "create macro utc(moment) as strftime(moment, '%Y-%m-%dT%H:%M:%S.%fZ')",
             "create macro is_true(given) as lower(coalesce(given, ''))"
             " in ('true', 't', 'yes', 'y', '1', 'x')",
-            # A number that cannot be read stays as it was: its row is refused with what stands there.
+            # What cannot be read stays as it was: its row is refused with what stands there.
+            "create macro day_text(given) as coalesce(cast(date_of(given) as varchar), given)",
             "create macro amount_text(amount, given) as coalesce(cast(amount as varchar), given)",
             # By how much the table's two decimals have to be moved for a currency with that many decimals.
             "create macro power10(decimals) as case cast(number_of(decimals) as integer) when 0 then 100.0000"
             " when 1 then 10.0000 when 3 then 0.1000 when 4 then 0.0100 when 5 then 0.0010 else 1.0000 end",
             f"create macro company_of(code) as {companies}[code]",
+            "create macro owner_of(company) as coalesce(company, nullif(getvariable('default_company'), ''))",
+            # An open amount in the company's currency; null where its rate is not known.
+            "create macro booked(amount, currency, rate, company) as round(amount * case"
+            " when currency is null or currency = getvariable('company_currencies')[owner_of(company)] then 1"
+            " else number_of(cast(rate as varchar)) end, 2)",
         )
 
 

@@ -21,7 +21,14 @@ import pyarrow as pa
 from receivables.errors import PermanentError
 from receivables.settings import Settings
 from receivables.sources.base import BATCH_ROWS, Connector, SourceBatch, Window
-from receivables.sources.databases import DatabaseConnector, OdooApi, OdooSource, Shipped
+from receivables.sources.databases import (
+    DatabaseConnector,
+    OdooApi,
+    OdooSource,
+    Shipped,
+    business_day,
+    on_day,
+)
 from receivables.sources.http import Answer, Api, Call, Fault, HttpClient, Verdict, judge_status
 from receivables.sources.http_state import Spool, Token, name_of
 from receivables.sources.mapping import identifier
@@ -52,7 +59,7 @@ MODELS: dict[str, tuple[str, list[Any]]] = {
     ),
     "account.move.line": (
         "move_id account_id partner_id date_maturity balance amount_currency currency_id"
-        " discount_date discount_amount_currency " + _LOGGED,
+        " discount_date discount_amount_currency amount_residual_currency " + _LOGGED,
         [["move_id.line_ids.account_id.account_type", "=", "asset_receivable"]],
     ),
     "account.partial.reconcile": (
@@ -106,7 +113,7 @@ class OdooApiConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """All rows: what an entity says depends on several models, each with a time of change of its own."""
-        query = self._shipped.query(entity)
+        query = on_day(self._shipped.query(entity), business_day(window, self.source.timezone))
         self._fill(entity, [model for model in MODELS if re.search(rf"\b{_table(model)}\b", query)])
         first = 1
         for batch in self._asked(query).to_arrow_reader(BATCH_ROWS):

@@ -16,7 +16,7 @@ parts as (
 select
     transactions.id || case when position > 1 then '-' || position else '' end as adjustment_id,
     'refund' as adjustment_type,
-    coalesce(cast(date_of(transactions.trandate) as varchar), transactions.trandate) as adjustment_date,
+    day_text(transactions.trandate) as adjustment_date,
     cast(numbered.amount as varchar) as amount,
     transactions.entity as customer_id,
     transactions.document_number as adjustment_number,

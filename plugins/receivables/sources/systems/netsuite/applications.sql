@@ -4,7 +4,7 @@ select
     credit_id,
     debit_id as invoice_id,
     cast(amount as varchar) as amount,
-    coalesce(cast(date_of(applied_on) as varchar), applied_on) as applied_on,
+    day_text(applied_on) as applied_on,
     utc(moment_of(recorded)) as updated_at
 from links
 where debit_kind in ('invoice', 'debit_memo')

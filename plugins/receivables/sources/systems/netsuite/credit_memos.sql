@@ -1,7 +1,7 @@
 select
     id as credit_memo_id,
     entity as customer_id,
-    coalesce(cast(date_of(trandate) as varchar), trandate) as credit_memo_date,
+    day_text(trandate) as credit_memo_date,
     amount_text(amount, foreigntotal) as amount,
     currency_code,
     company_id,

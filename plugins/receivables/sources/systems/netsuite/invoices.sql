@@ -1,7 +1,7 @@
 select
     id as invoice_id,
     entity as customer_id,
-    coalesce(cast(date_of(trandate) as varchar), trandate) as invoice_date,
+    day_text(trandate) as invoice_date,
     amount_text(amount, foreigntotal) as amount,
     document_number as invoice_number,
     company_id,

@@ -10,7 +10,7 @@ passed_on as (
 select
     id as receipt_id,
     entity as customer_id,
-    coalesce(cast(date_of(trandate) as varchar), trandate) as receipt_date,
+    day_text(trandate) as receipt_date,
     amount_text(amount, foreigntotal) as amount,
     currency_code,
     company_id,

@@ -1,7 +1,7 @@
 select
     'JE-' || line_id as adjustment_id,
     'journal_credit' as adjustment_type,
-    coalesce(cast(date_of(transaction_date) as varchar), transaction_date) as adjustment_date,
+    day_text(transaction_date) as adjustment_date,
     amount_text(amount, given_amount) as amount,
     customer_id,
     doc_number as adjustment_number,
@@ -18,7 +18,7 @@ union all
 select
     'REFUND-' || matches.payment_id || ':' || matches.debit_id || ':' || matches.credit_id,
     'refund',
-    coalesce(cast(date_of(matches.applied_on) as varchar), matches.applied_on),
+    day_text(matches.applied_on),
     cast(matches.amount as varchar),
     payment.customer_id,
     matches.debit_id,

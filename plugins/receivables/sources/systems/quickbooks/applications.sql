@@ -4,7 +4,7 @@ select
     credit_id,
     debit_id as invoice_id,
     cast(amount as varchar) as amount,
-    coalesce(cast(date_of(applied_on) as varchar), applied_on) as applied_on,
+    day_text(applied_on) as applied_on,
     utc(moment_of(created_at)) as created_at
 from matches
 where debit_kind = 'invoice'

@@ -1,7 +1,7 @@
 select
     id as receipt_id,
     customer_id,
-    coalesce(cast(date_of(transaction_date) as varchar), transaction_date) as receipt_date,
+    day_text(transaction_date) as receipt_date,
     amount_text(number_of(total_amount), total_amount) as amount,
     currency_id as currency_code,
     payment_method_id as method,

@@ -1,7 +1,7 @@
 select
     recordno as credit_memo_id,
     customerid as customer_id,
-    coalesce(cast(date_of(whencreated) as varchar), whencreated) as credit_memo_date,
+    day_text(whencreated) as credit_memo_date,
     cast(date_of(whenposted) as varchar) as posting_date,
     cast(-amount as varchar) as amount,
     currency as currency_code,

@@ -17,7 +17,7 @@ select
 from bills
 union all
 select
-    recordno, customerid, coalesce(cast(date_of(whencreated) as varchar), whencreated),
+    recordno, customerid, day_text(whencreated),
     cast(date_of(whenposted) as varchar), amount_text(amount, totalentered), coalesce(recordid, docnumber), company_id,
     'debit_memo', null, currency, exchange_rate, status, description,
     utc(moment_of(auwhencreated)), utc(moment_of(whenmodified))

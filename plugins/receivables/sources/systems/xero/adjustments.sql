@@ -2,7 +2,7 @@
 select
     payment.payment_id as adjustment_id,
     'refund' as adjustment_type,
-    coalesce(cast(date_of(payment.date) as varchar), payment.date) as adjustment_date,
+    day_text(payment.date) as adjustment_date,
     amount_text(number_of(payment.amount), payment.amount) as amount,
     credit_notes.contact_id as customer_id,
     'credit_memo' as credit_type,

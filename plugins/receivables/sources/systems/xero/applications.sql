@@ -17,13 +17,13 @@ given as (
 
 -- Several allocations of one credit to one invoice on one day cannot be told apart: they are one.
 select
-    credit_id || ':' || invoice_id || ':' || coalesce(cast(date_of(applied_on) as varchar), applied_on)
+    credit_id || ':' || invoice_id || ':' || day_text(applied_on)
         as application_id,
     credit_type,
     credit_id,
     invoice_id,
     cast(sum(amount) as varchar) as amount,
-    coalesce(cast(date_of(applied_on) as varchar), applied_on) as applied_on,
+    day_text(applied_on) as applied_on,
     utc(moment_of(min(updated_date_utc))) as updated_at
 from given
 group by credit_type, credit_id, invoice_id, applied_on

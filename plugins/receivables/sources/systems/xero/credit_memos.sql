@@ -1,7 +1,7 @@
 select
     credit_note_id as credit_memo_id,
     contact_id as customer_id,
-    coalesce(cast(date_of(date) as varchar), date) as credit_memo_date,
+    day_text(date) as credit_memo_date,
     amount_text(number_of(total), total) as amount,
     currency_code,
     credit_note_number as credit_memo_number,

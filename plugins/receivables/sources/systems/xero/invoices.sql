@@ -1,7 +1,7 @@
 select
     invoice_id,
     contact_id as customer_id,
-    coalesce(cast(date_of(date) as varchar), date) as invoice_date,
+    day_text(date) as invoice_date,
     amount_text(number_of(total), total) as amount,
     invoice_number,
     'invoice' as document_type,

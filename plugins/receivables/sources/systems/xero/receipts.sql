@@ -1,7 +1,7 @@
 select
     receipt_id,
     contact_id as customer_id,
-    coalesce(cast(date_of(paid_on) as varchar), paid_on) as receipt_date,
+    day_text(paid_on) as receipt_date,
     amount_text(number_of(amount), amount) as amount,
     currency_code,
     reference as bank_reference,

@@ -816,6 +816,24 @@ def _bank_transactions(scope: CanonicalScope) -> list[Rule]:
     ]
 
 
+def _bank_applications(scope: CanonicalScope) -> list[Rule]:
+    return [
+        rule(
+            "the_booking_is_delivered",
+            no_rows("""
+                select rows._source, rows._row_key, rows.transaction_id from {batch} as rows
+                left join raw.bank_transactions as bookings
+                    on rows._source = bookings._source and rows.transaction_id = bookings.transaction_id
+                where bookings.transaction_id is null
+            """),
+            says="The bank booking of every match that was applied is delivered.",
+            severity="warning",
+            note="The match is applied to nothing: its invoice is open although the money was there.",
+            owner=TREASURY,
+        ),
+    ]
+
+
 _RULES: dict[str, Callable[[CanonicalScope], list[Rule]]] = {
     "customers": _customers,
     "invoices": _invoices,
@@ -833,4 +851,5 @@ _RULES: dict[str, Callable[[CanonicalScope], list[Rule]]] = {
     "gl_balances": _gl_balances,
     "bank_statements": _bank_statements,
     "bank_transactions": _bank_transactions,
+    "bank_applications": _bank_applications,
 }

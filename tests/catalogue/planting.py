@@ -24,9 +24,9 @@ def records(name: str) -> list[Record]:
 def plant(rows: Rows, change: Record) -> None:
     """Change the rows of one entity.
 
-    `like` + `set`: add copies of a row (`times`, numbered {n}); `row` + `set`: change one; `every` + `set`:
-    each n-th; `fill`: a column of all; `drop`, `rename`: columns; `keep`, `remove_first`: rows; `missing`:
-    the file.
+    `like` + `set`: add copies of a row (`times`, numbered {n}); `new`: add a row; `row` + `set`: change one;
+    `every` + `set`: each n-th; `fill`: a column of all; `drop`, `rename`: columns; `keep`, `remove_first`:
+    rows; `missing`: the file.
     """
     table = rows[change["entity"]]
     key = ENTITIES[change["entity"]].key[0]
@@ -36,6 +36,8 @@ def plant(rows: Rows, change: Record) -> None:
             _add(table, {**original, **_numbered(change["set"], number)}, change["entity"])
             if "then" in change:
                 _add(table, {**original, **change["set"], **change["then"]}, change["entity"])
+    elif "new" in change:
+        _add(table, dict(change["new"]), change["entity"])
     elif "row" in change:
         next(row for row in table if row[key] == change["row"]).update(change["set"])
     elif "every" in change:

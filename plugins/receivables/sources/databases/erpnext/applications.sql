@@ -35,55 +35,54 @@ deductions as (
     having sum(deduction.amount) > 0
 ),
 
--- The parts of each invoice, with the early payment discount that the terms grant to who pays it whole and in time.
-terms as (
-    select
-        schedule.parent, schedule.idx, schedule.payment_term, schedule.payment_amount,
-        {%- if has('tabPayment Schedule', 'discount_date') %}
-        schedule.discount_date,
-        case
-            when invoice.party_account_currency <> invoice.currency then 0
-            when schedule.discount_type = 'Percentage' then round(invoice.grand_total * schedule.discount / 100, 2)
-            else schedule.discount
-        end as discount_amount,
-        {%- else %}
-        {{ note('Payment Schedule has no discount_date: of several invoices the first that was paid has the discount') }}
-        cast(null as date) as discount_date,
-        0 as discount_amount,
-        {%- endif %}
-        count(*) over (partition by schedule.parent) as parts
-    from "tabPayment Schedule" as schedule
-    inner join "tabSales Invoice" as invoice on invoice.name = schedule.parent
-    where schedule.parenttype = 'Sales Invoice'
-),
-
 -- Rows of a payment entry name the part of the schedule that they pay, and keep the day they were added.
 parts as (
     select
         reference.parent, reference.reference_name,
         {%- if has('tabPayment Entry Reference', 'payment_term') %}
         (
-            select min(terms.idx) from terms
-            where terms.parent = reference.reference_name and terms.payment_term = reference.payment_term
+            select min(schedule.idx) from "tabPayment Schedule" as schedule
+            where schedule.parent = reference.reference_name and schedule.parenttype = 'Sales Invoice'
+                and schedule.payment_term = reference.payment_term
         ) as instalment_number,
         {%- else %}
         {{ note('Payment Entry Reference has no payment_term: payments name no instalment') }}
         cast(null as decimal(9, 0)) as instalment_number,
         {%- endif %}
+        {%- if has('tabPayment Schedule', 'discount_date') %}
+        -- The early payment discount that the terms grant to who pays the part whole and in time.
         coalesce(
             (
-                select max(terms.discount_amount) from terms
-                where terms.parent = reference.reference_name
-                    and terms.payment_amount = reference.allocated_amount
-                    and terms.discount_date >= payment.posting_date
-                    {%- if has('tabPayment Entry Reference', 'payment_term') %}
-                    and (terms.parts = 1 or terms.payment_term = reference.payment_term)
-                    {%- else %}
-                    and terms.parts = 1
-                    {%- endif %}
+                select max(
+                    case
+                        when invoice.party_account_currency <> invoice.currency then 0
+                        when schedule.discount_type = 'Percentage'
+                            then round(invoice.grand_total * schedule.discount / 100, 2)
+                        else schedule.discount
+                    end
+                )
+                from "tabPayment Schedule" as schedule
+                inner join "tabSales Invoice" as invoice on invoice.name = schedule.parent
+                where schedule.parent = reference.reference_name and schedule.parenttype = 'Sales Invoice'
+                    and schedule.payment_amount = reference.allocated_amount
+                    and schedule.discount_date >= payment.posting_date
+                    and (
+                        {%- if has('tabPayment Entry Reference', 'payment_term') %}
+                        schedule.payment_term = reference.payment_term or
+                        {%- endif %}
+                        not exists (
+                            select 1 from "tabPayment Schedule" as other
+                            where other.parent = schedule.parent and other.parenttype = 'Sales Invoice'
+                                and other.name <> schedule.name
+                        )
+                    )
             ),
             0
         ) as earned,
+        {%- else %}
+        {{ note('Payment Schedule has no discount_date: of several invoices the first that was paid has the discount') }}
+        0 as earned,
+        {%- endif %}
         reference.allocated_amount as amount,
         reference.creation,
         reference.idx,

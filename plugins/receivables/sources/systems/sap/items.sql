@@ -82,6 +82,9 @@ select
         when waers = company_currency then null
         -- KURSF where it is exact: the ratio of two rounded amounts is not.
         when kursf > 0 and round(amount * kursf, 2) = company_amount then kursf
+        -- Below zero it is quoted the other way round: company currency units are divided by it.
+        when kursf < 0 and round(cast(amount / -kursf as decimal(38, 6)), 2) = company_amount
+            then cast(1 / -kursf as decimal(18, 8))
         when amount <> 0 then company_amount / amount
     end as booking_rate,
     cleared_on is not null as is_cleared,

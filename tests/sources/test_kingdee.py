@@ -449,11 +449,14 @@ def test_the_balance_of_the_account_set_is_delivered_for_a_day_that_has_not_move
         receivables = sum((100 + number for number in range(RECEIVABLES)), 0) - 8 * 50 - 30 - 9
         receipts, refund, other = 12 * 50 - 8 * 50 - 15, 20 - 15, Decimal("70") * Decimal("7.1")
         assert balance(case) == [(MONDAY, receivables - receipts + refund + other, "kingdee")]
-        company.tuesday()
+        # The day is over where the books are kept, and not yet where another company is.
+        server.now = datetime.fromisoformat("2026-03-03 00:30")
+        more = [{"FRECTOTALAMOUNTFOR": Decimal("99.00")}]
+        server.put("AR_RECEIVEBILL", FID=company.receipts[10], entries={"FRECEIVEBILLENTRY": more})
         case.run(MONDAY, run="after-midnight")
         assert len(balance(case)) == 1
         said = notes_after_read(case, "gl_balances", MONDAY)
-        assert [note for note in said if "changed after 2026-03-02T16:00:00" in note]
+        assert [note for note in said if "changed after 2026-03-03T00:00:00+08:00" in note]
 
 
 def test_no_balance_is_made_up_where_nobody_tells_how_much_is_settled(

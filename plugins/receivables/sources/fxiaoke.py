@@ -486,7 +486,8 @@ class FxiaokeConnector:
         returns, refunds = self._booked("credit_memos", window), self._booked("adjustments", window)
         later = [one for some in (bills, receipts, lines, returns, refunds) for one in some if one.is_later]
         if later:
-            reason = f"{len(later)} records changed after {window.end.isoformat()}"
+            over = own_balance.day_over(window, self._zone)
+            reason = f"{len(later)} records changed after {over.isoformat()}"
             self._met[own_balance.none_because(self.source, reason)] = None
             return
         last = own_balance.last_day(window, self._zone).isoformat()
@@ -580,6 +581,7 @@ class FxiaokeConnector:
             "credit": field_of("credit_id"),
             "open": open_field,
         }  # fmt: skip
+        over = _ms(own_balance.day_over(window, self._zone))
         if entity == "adjustments" and "order_id" in self._fields(name) and self.source.preset == "orders":
             wanted["bill"] = "order_id"
         fields = {field for field in wanted.values() if field} | {CHANGED}
@@ -602,7 +604,7 @@ class FxiaokeConnector:
                         bill=text.get("bill") or "",
                         credit=text.get("credit") or "",
                         open=Decimal(text.get("open") or 0),
-                        is_later=int(record.get(CHANGED) or 0) >= _ms(window.end),
+                        is_later=int(record.get(CHANGED) or 0) >= over,
                     )
                 )
         return records

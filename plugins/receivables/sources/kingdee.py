@@ -734,11 +734,12 @@ class KingdeeConnector:
         names = (*RECEIVABLE_FORMS, RECEIPT_FORM, REFUND_FORM)
         forms = [form for name in names if (form := self._form(name)) is not None]
         match = self._form(MATCH_FORM)
+        over = own_balance.day_over(window, self._zone)
         for form in (*forms, *([match] if match else [])):
             known = (self._changed(form), self._first(form, CREATED), self._first(form, APPROVED))
             times = [name for name in known if name]
-            if self._api.changed_since(form.name, form.key, times, window.end, self._zone):
-                reason = f"{form.name} changed after {window.end.isoformat()}"
+            if self._api.changed_since(form.name, form.key, times, over, self._zone):
+                reason = f"{form.name} changed after {over.isoformat()}"
                 self._met[own_balance.none_because(self.source, reason)] = None
                 return
         total = Decimal(0)

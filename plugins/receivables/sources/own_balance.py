@@ -7,7 +7,7 @@ a connector delivers none when something has.
 from __future__ import annotations
 
 import logging
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -43,6 +43,11 @@ def of_every_night(source: SourceConfig, config: EntityModel) -> EntityModel:
 def last_day(window: Window, zone: ZoneInfo) -> date:
     """The business day that a window ends with."""
     return window.end.astimezone(zone).date() - timedelta(days=1)
+
+
+def day_over(window: Window, zone: ZoneInfo) -> datetime:
+    """When that day was over where the source is: a window may reach into the next morning there."""
+    return datetime.combine(last_day(window, zone) + timedelta(days=1), time(), zone)
 
 
 def in_base(amount: Decimal, rate: Decimal | None) -> Decimal:

@@ -773,10 +773,10 @@ class ZohoBooksConnector:
     def _balances(self, window: Window) -> Iterator[Row]:
         """What Zoho itself says is open at the end of the day, in the organization's currency."""
         rows = {of.path: self._all(of) for of in (INVOICES, CREDIT_NOTES, PAYMENTS)}
-        until = Window(None, window.end)
+        until = Window(None, own_balance.day_over(window, self._zone))
         later = [row for some in rows.values() for row in some if not self._is_in(row, until)]
         if later:
-            reason = f"{len(later)} documents changed after {window.end.isoformat()}"
+            reason = f"{len(later)} documents changed after {until.end.isoformat()}"
             self._note(own_balance.none_because(self.source, reason))
             return
         day = own_balance.last_day(window, self._zone).isoformat()

@@ -610,6 +610,18 @@ def test_a_daily_quota_that_runs_out_keeps_what_was_read_and_the_next_run_goes_o
     assert len(current(case, "invoices", "amount")) == ORDERS
 
 
+def test_a_quota_that_is_used_up_before_a_token_is_given_is_the_days_quota(
+    home: Settings, server: Fxiaoke, clock: JumpingClock
+) -> None:
+    used_up = server.error(30002, "the daily quota is used up")
+    case = crm(home, server, ONLY_ORDERS)
+    with (
+        server.plan(Fault("answer", lambda request: request.path.endswith("get/V2"), answer=used_up)),
+        pytest.raises(QuotaError, match="after midnight in China"),
+    ):
+        case.extract(MONDAY)
+
+
 def test_a_read_that_broke_off_keeps_the_end_of_its_first_attempt(
     home: Settings, server: Fxiaoke, clock: JumpingClock
 ) -> None:

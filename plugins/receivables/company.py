@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
     from receivables.sources.config import SourceConfig
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """Every time zone there is; looking through them takes longer than reading a settings file."""
+    return frozenset(available_timezones())
+
+
 def _timezone(name: str) -> str:
-    known = available_timezones()
+    known = _zones()
     if name not in known:
         raise ValueError(
             f"there is no time zone '{name}'{did_you_mean(name, known)}; write e.g. Asia/Shanghai"

@@ -397,6 +397,18 @@ def test_a_check_says_what_the_account_set_has(home: Settings, monkeypatch: pyte
     assert "there is no form AR_OtherRecAble" in found
 
 
+def test_a_check_says_that_recovered_bad_debts_are_not_read(
+    home: Settings, server: Kingdee, clock: JumpingClock
+) -> None:
+    Company(server)
+    case = erp(home, server)
+    assert "recovered" not in str(notes(case, "adjustments"))
+    server.put("AR_BADDEBTRECOVEY", FDATE=TUESDAY)
+    assert "bad debts were recovered (AR_BADDEBTRECOVEY)" in str(notes(case, "adjustments"))
+    server.denied = {"AR_BADDEBTRECOVEY"}
+    assert "recovered" not in str(notes(case, "adjustments"))
+
+
 def test_a_field_of_the_source_file_wins_over_the_likely_ones(
     home: Settings, server: Kingdee, clock: JumpingClock
 ) -> None:

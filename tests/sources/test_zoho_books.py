@@ -407,13 +407,14 @@ def test_the_services_own_balance_is_delivered_for_a_day_that_has_not_moved_sinc
     with zoho_books(home, monkeypatch, more=BALANCES) as (zoho, case):
         ids = found(zoho.company)
         company = zoho.company
-        zoho.clock.time = at(FIRST + timedelta(days=1), 1)
-        mirror = Mirror(case)
-        mirror.load(end_of(FIRST))
         left = company.balances()
         expected = Decimal(0)
         for rows, sign in ((company.invoices, 1), (company.payments, -1), (company.credit_notes, -1)):
             expected += sum(sign * round(left[key] * row["exchange_rate"], 2) for key, row in rows.items())
+        company.invoice(ids["hans"], "2026-03-20", "1000.00")  # in no balance of today
+        zoho.clock.time = at(FIRST + timedelta(days=1), 1)
+        mirror = Mirror(case)
+        mirror.load(end_of(FIRST))
         (row,) = mirror.values("gl_balances")
         assert (row["balance_date"], row["balance_amount"]) == (FIRST, expected + Decimal("51.06"))
         company.edit("invoices", ids["b1"], reference_number="after the day")

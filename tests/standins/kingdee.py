@@ -106,6 +106,10 @@ FORMS: dict[str, tuple[str, dict[str, dict[str, str]]]] = {
             "FEntity": {"FLOSSAMOUNTFOR": "坏账损失金额", "FSRCBILLNO": "源单编号"},
         },
     ),
+    "AR_BADDEBTRECOVEY": (
+        "FID",
+        {"FBillHead": {"FBillNo": "单据编号", "FDATE": "业务日期", "FMODIFYDATE": "修改日期"}},
+    ),
     "AR_Match": (
         "FID",
         {

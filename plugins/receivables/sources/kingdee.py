@@ -36,6 +36,8 @@ INVOICE, CREDIT, CREDIT_TYPE = "$invoice_id", "$credit_id", "$credit_type"
 VIRTUAL = (STATUS, KEY, LINE, TYPE, AMOUNT, INVOICE, CREDIT, CREDIT_TYPE)
 HEAD = "FBillHead"
 RECEIVABLE_FORMS = ("AR_receivable", "AR_OtherRecAble")
+# Recovered bad debts. Nobody publishes its fields; a check says that there are some.
+RECOVERY_FORM = "AR_BADDEBTRECOVEY"
 RECEIPT_FORM, REFUND_FORM, MATCH_FORM = "AR_RECEIVEBILL", "AR_REFUNDBILL", "AR_Match"
 MODIFIED = ("FMODIFYDATE", "FModifyDate")
 CREATED = ("FCREATEDATE", "FCreateDate")
@@ -311,6 +313,11 @@ class KingdeeConnector:
         ]
         wanted = self._wanted_forms(entity)
         found += [f"there is no form {name}" for name in wanted if self._form(name) is None]
+        if entity == "adjustments" and self._api.has_documents(RECOVERY_FORM):
+            found.append(
+                f"bad debts were recovered ({RECOVERY_FORM}), which is not read: the money counts with its"
+                " receipt, and the debt stays written off"
+            )
         return (*found, *self._met, *self._api.notes)
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:

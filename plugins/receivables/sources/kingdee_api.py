@@ -168,6 +168,15 @@ class KingdeeApi:
         found = self._query(form, fields, condition, "", limit=self._page_rows)
         return [_record(fields, row) for row in found]
 
+    def has_documents(self, form: str) -> bool:
+        """Whether a form that may not exist, or may not be seen, has a document."""
+        try:
+            return bool(self._query(form, ["FID"], "", "", limit=1))
+        except LoginError:
+            raise
+        except PermanentError:
+            return False
+
     def changed_since(
         self, form: str, key: str, times: Sequence[str], moment: datetime, zone: ZoneInfo
     ) -> bool:

@@ -24,7 +24,11 @@ def _entries(scope: MartsScope) -> Suite:
         rules=(
             rule(
                 "an_entry_appears_once",
-                gxe.ExpectColumnValuesToBeUnique(column="entry_id"),
+                # Great Expectations' own uniqueness takes as long on this table as the rest of the suite.
+                no_rows("""
+                    select entry_id, any_value(open_item_id) as open_item_id, count(*) as times from {batch}
+                    group by entry_id having count(*) > 1
+                """),
                 says="Every ledger entry appears once.",
                 severity="critical",
                 note="A posting counts as often as it appears; every balance after it is wrong.",
@@ -117,7 +121,10 @@ def _documents() -> Suite:
             ),
             rule(
                 "a_document_appears_once",
-                gxe.ExpectColumnValuesToBeUnique(column="document_id"),
+                no_rows("""
+                    select document_id, any_value(company_id) as company_id, count(*) as times from {batch}
+                    group by document_id having count(*) > 1
+                """),
                 says="Every document appears once.",
                 severity="critical",
                 note="Sales and collections are counted twice.",

@@ -43,9 +43,8 @@ def spoil(database: Path, *statements: str) -> None:
 
 def suites_of(database: Path) -> list[Suite]:
     with reading(database) as connection:
-        scope = runner.raw_scope(
-            replace(Settings.load(), home=database.parent), connection, source=SOURCE, day=DAY, run=RUN
-        )
+        settings = replace(Settings.load(), home=database.parent, sources_dir=database.parent / "sources")
+        scope = runner.raw_scope(settings, connection, source=SOURCE, day=DAY, run=RUN)
     scope = replace(scope, extracts={name: Extract(ROWS, CHECKSUM) for name in scope.loaded})
     return runner.load_suites(ROOT / "expectations", "raw", scope)
 

@@ -49,8 +49,23 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def candidate(tmp_path: Path) -> Path:
-    return marts_fixture.build(tmp_path / "receivables.duckdb")
+def few_rules(settings: Settings, tmp_path: Path) -> Settings:
+    """An installation with the rules of a few tables: enough for what all runs have in common."""
+    folder = tmp_path / "root" / "expectations"
+    folder.mkdir(parents=True)
+    for name in ("marts_metrics.py", "thresholds.yml"):
+        shutil.copyfile(ROOT / "expectations" / name, folder / name)
+    return replace(settings, root=tmp_path / "root")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return marts_fixture.build(tmp_path_factory.mktemp("built") / "receivables.duckdb")
+
+
+@pytest.fixture
+def candidate(tmp_path: Path, built: Path) -> Path:
+    return Path(shutil.copy(built, tmp_path / "receivables.duckdb"))
 
 
 def test_only_a_critical_failure_stops_the_publication() -> None:
@@ -117,30 +132,30 @@ def test_the_pages_of_a_check_need_no_server_and_trust_no_value(settings: Settin
     assert "A payment was counted twice" in page
 
 
-def test_a_run_whose_name_looks_like_a_time_has_its_pages(settings: Settings, candidate: Path) -> None:
-    found = check_marts(settings, candidate, DAY, "2026-06-30T110742-2944")
+def test_a_run_whose_name_looks_like_a_time_has_its_pages(few_rules: Settings, candidate: Path) -> None:
+    found = check_marts(few_rules, candidate, DAY, "2026-06-30T110742-2944")
     assert set(found.pages) == {result.suite for result in found.results}
 
 
-def test_the_file_is_free_again_after_the_checks(settings: Settings, candidate: Path) -> None:
-    check_marts(settings, candidate, DAY, marts_fixture.RUN)
+def test_the_file_is_free_again_after_the_checks(few_rules: Settings, candidate: Path) -> None:
+    check_marts(few_rules, candidate, DAY, marts_fixture.RUN)
     with duckdb.connect(str(candidate)) as connection:
         connection.execute("create table marts.written as select 1 as id")
 
 
 def test_the_index_keeps_earlier_runs_and_drops_the_oldest(
-    settings: Settings, candidate: Path, monkeypatch: pytest.MonkeyPatch
+    few_rules: Settings, candidate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(docs, "KEPT_RUNS", 2)
-    reports = [check_marts(settings, candidate, DAY, run) for run in ("run-1", "run-2", "run-3")]
-    index = (settings.data_docs / "index.html").read_text()
+    reports = [check_marts(few_rules, candidate, DAY, run) for run in ("run-1", "run-2", "run-3")]
+    index = (few_rules.data_docs / "index.html").read_text()
     assert "run-1" not in index
     assert index.index("run-3") < index.index("run-2")
     assert not reports[0].pages["marts.ar_dso"].exists()
     assert reports[1].pages["marts.ar_dso"].exists()
-    check_marts(settings, candidate, DAY, "run-3")
-    assert (settings.data_docs / "index.html").read_text().count("marts.ar_turnover</a>") == 2
-    assert not list(settings.data_docs.glob(".building*"))
+    check_marts(few_rules, candidate, DAY, "run-3")
+    assert (few_rules.data_docs / "index.html").read_text().count("marts.ar_turnover</a>") == 2
+    assert not list(few_rules.data_docs.glob(".building*"))
 
 
 def test_a_source_is_checked_where_its_rows_are(settings: Settings, tmp_path: Path) -> None:

@@ -10,11 +10,15 @@ RUN := $(UV) run --no-sync
 # How many tests run at once.
 WORKERS ?= 2
 
-.PHONY: help setup demo airflow test test-fast mutation lint format clean
+# The other supported line of the engine, in an environment of its own.
+DUCKDB_2 := 2.0.1
+DUCKDB_2_ENV := $(TOOLS)/duckdb-2
+
+.PHONY: help setup demo airflow test test-fast test-duckdb-2 mutation lint format clean
 
 help: ## Show this help
 	@echo "Receivables warehouse. Targets:"
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "First time here? 'make demo' shows everything on a demo company; then 'uv run receivables --help'."
 
 # Only when the machine has no uv: a private one under .tools/, from the package index.
@@ -40,6 +44,15 @@ test: setup ## Run all tests
 
 test-fast: setup ## Run the tests that take less than ten seconds each
 	$(RUN) pytest -n $(WORKERS) --dist loadgroup -m "not slow"
+
+# The lock names DuckDB 1.5; this takes all else from it.
+$(DUCKDB_2_ENV)/.synced: uv.lock Makefile | setup
+	UV_PROJECT_ENVIRONMENT=$(DUCKDB_2_ENV) $(UV) sync --frozen --quiet
+	$(UV) pip install --no-config --quiet --python $(DUCKDB_2_ENV)/bin/python duckdb==$(DUCKDB_2)
+	@touch $@
+
+test-duckdb-2: $(DUCKDB_2_ENV)/.synced ## Run the worked scenarios and the publishing tests with DuckDB 2
+	$(DUCKDB_2_ENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup tests/close/test_golden.py tests/publish
 
 mutation: setup ## Show that the tests notice a wrong sign, inequality or join in each important model (about an hour)
 	$(RUN) python -m tests.mutation.mutate $(MODELS)

@@ -133,7 +133,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> BaseO
     """
     settings = Settings.load()
     environment = {
-        name: value for name, value in dbt_environment(settings).items() if name not in _COSMOS_DECIDES
+        name: value for name, value in dbt_environment(settings, day).items() if name not in _COSMOS_DECIDES
     }
     group = DbtTaskGroup(
         group_id=group_id,
@@ -164,7 +164,7 @@ def dbt_models(*, group_id: str, day: str, pool: str, models_pool: str) -> BaseO
             emit_datasets=False,
         ),
         operator_args={
-            "vars": {"as_of_date": day, **load_company_config(settings).variables},
+            "vars": load_company_config(settings).variables,
             "env": environment,
             "append_env": True,
             "pool": models_pool,

@@ -34,7 +34,13 @@ from receivables.acceptance import Acceptance, accepted_checks
 from receivables.crash import crash_point
 from receivables.errors import CheckFailedError, PermanentError, TransientError
 from receivables.settings import Settings
-from receivables.transform import Progress, ensure_manifest, personal_columns, project_fingerprint
+from receivables.transform import (
+    Progress,
+    built_day,
+    ensure_manifest,
+    personal_columns,
+    project_fingerprint,
+)
 from receivables.warehouse import reading
 
 log = logging.getLogger(__name__)
@@ -495,11 +501,7 @@ def _read_version(path: Path) -> Version:
 
 def _assert_built_for(settings: Settings, day: date) -> None:
     """Two runs may take turns in the working database: never publish one day's marts as another's."""
-    results = settings.dbt_target / "run_results.json"
-    built = None
-    if results.exists():
-        arguments = json.loads(results.read_text(encoding="utf-8"))["args"]
-        built = (arguments.get("vars") or {}).get("as_of_date")
+    built = built_day(settings)
     if built != day.isoformat():
         raise PermanentError(
             f"candidate of {day}",

@@ -47,14 +47,14 @@ class TransformReport:
     seconds: float
 
 
-def dbt_vars(settings: Settings, day: date) -> dict[str, Any]:
-    """The variables of a run on `day`: nothing that was known later is read."""
-    return {"as_of_date": day.isoformat(), **load_company_config(settings).variables}
+def dbt_environment(settings: Settings, day: str = "") -> dict[str, str]:
+    """The environment that dbt needs, whoever starts it (this module or an Airflow task).
 
-
-def dbt_environment(settings: Settings) -> dict[str, str]:
-    """The environment that dbt needs, whoever starts it (this module or an Airflow task)."""
+    `day` is the business day, or its template: nothing that was known later is read. It is not one of dbt's
+    variables, because dbt keeps what it has read of the project only while these stay the same.
+    """
     return {
+        "DBT_ENV_CUSTOM_ENV_AS_OF_DATE": day,
         "RECEIVABLES_WAREHOUSE": str(settings.warehouse),
         "DBT_PROJECT_DIR": str(settings.dbt_project),
         "DBT_PROFILES_DIR": str(settings.dbt_project),
@@ -85,12 +85,23 @@ def transform(
         )
     results = settings.dbt_target / "run_results.json"
     results.unlink(missing_ok=True)  # an old one would be read as the answer of a dbt that never started
-    arguments = ["build", *NIGHTLY_EXCLUDES, "--vars", json.dumps(dbt_vars(settings, day))]
     crash_point("transform.start")
-    errors = _run_dbt(settings, arguments, progress)
+    _reuse_parse(settings.dbt_manifest.parent / "work", settings.dbt_target)
+    errors = _run_dbt(settings, ["build", *NIGHTLY_EXCLUDES], day=day.isoformat(), progress=progress)
     crash_point("transform.end")
     log.info("dbt build as of %s (run %s) ended", day, run)
     return read_results(results, errors)
+
+
+def built_day(settings: Settings) -> str | None:
+    """The business day of the models in the working database, in ISO form; None before the first build."""
+    results = settings.dbt_target / "run_results.json"
+    if not results.exists():
+        return None
+    said = json.loads(results.read_text(encoding="utf-8"))
+    # Somebody who starts dbt by hand gives it as a variable.
+    by_hand = (said["args"].get("vars") or {}).get("as_of_date")
+    return by_hand or said["metadata"]["env"].get("AS_OF_DATE") or None
 
 
 def read_results(path: Path, errors: list[str]) -> TransformReport:
@@ -160,6 +171,7 @@ def ensure_manifest(settings: Settings) -> Path:
     work = manifest.parent / "work"
     with _fresh(settings, manifest) as stale:
         if stale:
+            _reuse_parse(settings.dbt_target, work)
             _must(settings, ["parse", "--target-path", str(work)], "dbt parse")
             (work / manifest.name).replace(manifest)
     return manifest
@@ -176,6 +188,7 @@ def ensure_docs(settings: Settings) -> Path:
         if stale:
             work.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ensure_manifest(settings), work / "manifest.json")
+            _reuse_parse(settings.dbt_manifest.parent / "work", work)
             arguments = ["docs", "generate", "--static", "--empty-catalog", "--no-compile"]
             _must(settings, [*arguments, "--target-path", str(work)], "dbt docs")
             (work / "static_index.html").replace(page)
@@ -226,13 +239,20 @@ def _fresh(settings: Settings, product: Path) -> Iterator[bool]:
 
 
 def _must(settings: Settings, arguments: list[str], what: str) -> None:
-    # The project gives the day no default; parsing needs a value, and none of them is in the manifest.
-    any_day = json.dumps({"as_of_date": "2000-01-01"})
-    errors = _run_dbt(settings, [*arguments, "--vars", any_day], None)
+    errors = _run_dbt(settings, arguments)
     if errors:
         raise PermanentError(
             what, cause="\n".join(errors), next_step=f"correct the dbt project in {settings.dbt_project}"
         )
+
+
+def _reuse_parse(made: Path, wanted: Path) -> None:
+    """Let dbt start from what it has read of the project elsewhere; it decides itself what still holds."""
+    name = "partial_parse.msgpack"
+    if (made / name).exists() and not (wanted / name).exists():
+        wanted.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(made / name, wanted / f".{name}")
+        (wanted / f".{name}").replace(wanted / name)
 
 
 def _die_with_parent() -> None:
@@ -241,18 +261,21 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _run_dbt(settings: Settings, arguments: list[str], progress: Progress | None) -> list[str]:
+def _run_dbt(
+    settings: Settings, arguments: list[str], *, day: str = "", progress: Progress | None = None
+) -> list[str]:
     """Run dbt in a process of its own, so that nothing keeps the warehouse open afterwards.
 
     Returns what it said at level error; empty = it succeeded.
     """
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()"]
-    command += [*arguments, "--log-format", "json", "--log-level-file", "info", "--no-use-colors"]
+    command += [*arguments, "--vars", json.dumps(load_company_config(settings).variables)]
+    command += ["--log-format", "json", "--log-level-file", "info", "--no-use-colors"]
     errors: deque[str] = deque(maxlen=20)
     with subprocess.Popen(
         command,
         cwd=settings.dbt_project,
-        env={**os.environ, **dbt_environment(settings)},
+        env={**os.environ, **dbt_environment(settings, day)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

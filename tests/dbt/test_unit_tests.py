@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from receivables.load import create_raw
 from receivables.publish import add_functions
 from receivables.settings import Settings
 from receivables.sources import load_sources
-from receivables.transform import dbt_environment, dbt_vars
+from receivables.transform import dbt_environment
 from receivables.warehouse import reading, writing
 from tests.conftest import PROJECT
 from tests.dbt.project import Project
@@ -54,7 +53,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def dbt(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = json.dumps(dbt_vars(settings, date(2026, 3, 31)))
+    variables = json.dumps({"as_of_date": "2026-03-31", **load_company_config(settings).variables})
     return subprocess.run(
         [sys.executable, "-c", "from dbt.cli.main import cli; cli()", *arguments, "--vars", variables],
         cwd=settings.dbt_project,

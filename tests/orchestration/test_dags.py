@@ -148,7 +148,7 @@ def test_the_dbt_process_runs_the_tests_but_no_unit_tests(parse: Parse) -> None:
     flags = " ".join(dbt.dbt_cmd_flags)
     assert "--resource-type test" in flags
     assert "--exclude-resource-type unit_test" in flags
-    assert dbt.vars["as_of_date"] == "{{ business_day(dag_run).isoformat() }}"
+    assert dbt.env["DBT_ENV_CUSTOM_ENV_AS_OF_DATE"] == "{{ business_day(dag_run).isoformat() }}"
 
 
 def test_the_waiting_models_leave_room_for_those_that_work() -> None:

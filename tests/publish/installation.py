@@ -73,7 +73,14 @@ def build_marts(settings: Settings, day: date, *, edition: int = 1, rows: int = 
         )
     settings.dbt_target.mkdir(parents=True, exist_ok=True)
     (settings.dbt_target / "run_results.json").write_text(
-        json.dumps({"args": {"vars": {"as_of_date": day.isoformat()}}, "results": [], "elapsed_time": 1.0})
+        json.dumps(
+            {
+                "metadata": {"env": {"AS_OF_DATE": day.isoformat()}},
+                "args": {},
+                "results": [],
+                "elapsed_time": 1.0,
+            }
+        )
     )
 
 

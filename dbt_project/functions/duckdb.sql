@@ -74,6 +74,7 @@ create or replace macro marts.open_items_as_of(
             item.document_date,
             item.posting_date,
             item.due_date,
+            item.is_booking_rate_carried,
             balances.open_amount
         from balances
         inner join marts.fct_open_item_versions as item
@@ -129,7 +130,8 @@ create or replace macro marts.open_items_as_of(
         buckets.aging_bucket,
         aged.open_amount < 0 as is_credit,
         aged.currency_code <> policy.reporting_currency and coalesce(closing.rate_date < cast(as_of as date), false)
-            as is_rate_carried
+            as is_rate_carried,
+        aged.is_booking_rate_carried
     from aged
     cross join marts.dim_reporting as policy
     left join marts.fct_exchange_rates as closing
@@ -156,7 +158,8 @@ create or replace macro marts.aging_as_of(
         cast(sum(case when is_credit then 0 else open_amount end) as amount_type) as debit_amount,
         cast(sum(case when is_credit then open_amount else 0 end) as amount_type) as credit_amount,
         count(*) as item_count,
-        bool_or(is_rate_carried) as is_rate_carried
+        bool_or(is_rate_carried) as is_rate_carried,
+        bool_or(is_booking_rate_carried) as is_booking_rate_carried
     from
         marts.open_items_as_of(
             as_of, known_at := known_at, view_name := view_name, basis := basis, aging_day := aging_day

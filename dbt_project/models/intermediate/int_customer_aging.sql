@@ -31,7 +31,8 @@ aggregated as (
                 then {{ money('sum(case when days_past_due <= 0 then company_amount else 0 end)') }}
         end as not_due_company_amount,
         count(*) > count(company_amount) or count(*) > count(group_amount) as is_conversion_incomplete,
-        sum(case when is_rate_carried then 1 else 0 end) > 0 as is_rate_carried
+        sum(case when is_rate_carried then 1 else 0 end) > 0 as is_rate_carried,
+        sum(case when is_booking_rate_carried then 1 else 0 end) > 0 as is_booking_rate_carried
     from items
     group by as_of_date, snapshot_type, company_id, customer_id, currency_code, aging_bucket
 

@@ -121,6 +121,9 @@ booked as (
         merged.due_date,
         merged.ended_on,
         merged.end_known_on,
+        merged.currency_code <> companies.currency_code
+        and merged.exchange_rate is null
+        and coalesce(rates.rate_date < merged.document_date, false) as is_booking_rate_carried,
         merged.known_on,
         merged.known_until
     from merged

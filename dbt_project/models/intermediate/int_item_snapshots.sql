@@ -106,7 +106,8 @@ converted as (
         aged.due_date,
         aged.is_credit,
         aged.currency_code <> policies.reporting_currency and coalesce(closing_rates.is_carried, false)
-            as is_rate_carried
+            as is_rate_carried,
+        aged.is_booking_rate_carried
     from aged
     cross join policies
     left join currencies as group_currencies

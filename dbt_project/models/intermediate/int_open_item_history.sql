@@ -64,7 +64,8 @@ described as (
         items.due_date,
         balances.valid_from,
         balances.valid_to,
-        balances.open_amount < 0 as is_credit
+        balances.open_amount < 0 as is_credit,
+        items.is_booking_rate_carried
     from balances
     inner join items
         on balances.open_item_id = items.open_item_id

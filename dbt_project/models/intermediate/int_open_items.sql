@@ -96,6 +96,7 @@ described as (
         documents.posting_date,
         items.due_date,
         documents.ended_on,
+        documents.is_booking_rate_carried,
         greatest(items.item_known_on, documents.known_on) as known_on,
         least(items.item_known_until, documents.known_until) as known_until
     from items

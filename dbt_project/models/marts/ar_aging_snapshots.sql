@@ -22,7 +22,8 @@ published as (
         credit_amount,
         cast(item_count as bigint) as item_count,
         is_conversion_incomplete,
-        is_rate_carried
+        is_rate_carried,
+        is_booking_rate_carried
     from aging
 
 )

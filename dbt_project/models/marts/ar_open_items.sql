@@ -90,6 +90,7 @@ published as (
         items.days_past_due,
         items.is_credit,
         items.is_rate_carried,
+        items.is_booking_rate_carried,
         coalesce(details.is_disputed, false) or open_disputes.invoice_id is not null as is_disputed
     from revalued as items
     left join details

@@ -41,6 +41,7 @@ published as (
         documents.ended_on,
         documents.known_on,
         documents.sign = -1 as is_credit,
+        documents.is_booking_rate_carried,
         coalesce(details.is_disputed, false) as is_disputed
     from documents
     left join details

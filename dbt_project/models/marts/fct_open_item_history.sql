@@ -23,7 +23,8 @@ published as (
         due_date,
         valid_from,
         valid_to,
-        is_credit
+        is_credit,
+        is_booking_rate_carried
     from history
 
 ),

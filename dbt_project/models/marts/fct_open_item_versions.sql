@@ -29,6 +29,7 @@ published as (
         items.document_date,
         items.posting_date,
         items.due_date,
+        items.is_booking_rate_carried,
         items.known_on,
         items.known_until
     from items

@@ -60,7 +60,7 @@ group_sales as (
         company_months.days_in_month,
         {{ complete_sum(converted(
             'company_months.net_sales_amount',
-            "case when companies.currency_code is null"
+            "case when companies.currency_code is null or company_months.net_sales_amount = 0"
             ~ " or companies.currency_code = policies.reporting_currency then 1 else rates.rate end",
         )) }} as net_sales_amount
     from scope_months as group_months

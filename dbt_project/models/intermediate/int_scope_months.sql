@@ -145,7 +145,8 @@ group_rates as (
 ),
 
 -- Whole and broken part apart: a product of both has no room for all decimals. (A factor of 18 digits or less
--- makes the product 18 digits wide on DuckDB.)
+-- makes the product 18 digits wide on DuckDB.) What is nothing needs no rate: a company at rest in a currency
+-- that nobody quotes does not leave the group's figures unknown.
 group_months as (
 
     select
@@ -155,15 +156,17 @@ group_months as (
         {% for measure in measures -%}
             {% if measure in unrounded -%}
         {{ complete_sum(
-            'cast(' ~ double('company_months.' ~ measure) ~ ' * ' ~ double('group_rates.closing_rate')
-            ~ ' as decimal(38, 12))'
+            'case when company_months.' ~ measure ~ ' = 0 then 0 else cast('
+            ~ double('company_months.' ~ measure) ~ ' * ' ~ double('group_rates.closing_rate')
+            ~ ' as decimal(38, 12)) end'
         ) }} as {{ measure }},
             {% else -%}
         {{ complete_sum(
-            'cast(floor(company_months.' ~ measure ~ ') as decimal(21, 0))'
+            'case when company_months.' ~ measure ~ ' = 0 then 0 else '
+            ~ 'cast(floor(company_months.' ~ measure ~ ') as decimal(21, 0))'
             ~ ' * cast(group_rates.closing_rate as decimal(17, 12))'
             ~ ' + cast(cast(company_months.' ~ measure ~ ' - floor(company_months.' ~ measure ~ ')'
-            ~ ' as decimal(13, 12)) * cast(group_rates.closing_rate as decimal(17, 12)) as decimal(36, 12))'
+            ~ ' as decimal(13, 12)) * cast(group_rates.closing_rate as decimal(17, 12)) as decimal(36, 12)) end'
         ) }} as {{ measure }},
             {% endif -%}
         {% endfor -%}

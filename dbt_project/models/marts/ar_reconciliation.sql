@@ -233,7 +233,9 @@ compared as (
         {{ money('running.buckets_amount') }} as buckets_amount,
         {{ money('gl.gl_amount') }} as gl_amount,
         {{ money('gl.gl_amount - running.items_amount') }} as difference_amount,
-        running.unconverted_count
+        running.unconverted_count,
+        running.ledger_amount <> running.items_amount
+        or running.items_amount <> running.buckets_amount as is_broken
     from running
     left join gl
         on running.as_of_date = gl.as_of_date
@@ -331,16 +333,16 @@ published as (
         compared.as_of_date,
         compared.company_id,
         compared.currency_code,
-        compared.ledger_amount,
-        compared.items_amount,
-        compared.buckets_amount,
+        -- Without the items that nobody can convert, a balance would look like one and be too small.
+        {% for name in ['ledger_amount', 'items_amount', 'buckets_amount'] -%}
+            case when compared.unconverted_count = 0 or compared.is_broken then compared.{{ name }} end
+                as {{ name }},
+        {% endfor -%}
         compared.gl_amount,
-        compared.difference_amount,
+        case when compared.unconverted_count = 0 or compared.is_broken then compared.difference_amount end
+            as difference_amount,
         case
-            when
-                compared.ledger_amount <> compared.items_amount
-                or compared.items_amount <> compared.buckets_amount
-                then 'broken'
+            when compared.is_broken then 'broken'
             when compared.unconverted_count > 0 then 'incomplete'
             when compared.gl_amount is null then 'no_gl_balance'
             when abs(compared.difference_amount) <= {{ money("'" ~ var('reconciliation_tolerance') ~ "'") }} then 'reconciled'
@@ -348,11 +350,12 @@ published as (
         end as status,
         -- A reason is named only where it explains the difference to the cent.
         case
-            when compared.difference_amount is null or compared.difference_amount = 0 then null
+            when compared.gl_amount is null then null
+            when compared.unconverted_count > 0 then 'rate'
+            when compared.difference_amount = 0 then null
             when abs(compared.difference_amount + late_entries.amount) < 0.005 then 'timing'
             when compared.difference_amount = -unposted.amount then 'unposted'
             when compared.difference_amount = -journals.amount then 'manual_journal'
-            when compared.unconverted_count > 0 then 'rate'
             when compared.difference_amount = revaluations.amount then 'rate'
             else 'unknown'
         end as reason

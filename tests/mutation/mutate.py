@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ MUTATIONS = tuple(
             "on automatic_memos.linked_invoice_id = invoices.document_id",
             "on automatic_memos.linked_invoice_id <> invoices.document_id",
         ),
-        ("int_allocations", "sign", "-amount as settled_change", "amount as settled_change"),
+        ("int_allocations", "sign", "'end_reason', '-'", "'end_reason', ''"),
         ("int_allocations", "inequality", "ended_on > event_date", "ended_on < event_date"),
         (
             "int_allocations",
@@ -167,17 +168,19 @@ def main() -> int:
     parser.add_argument("models", nargs="*", help="only these models")
     chosen = parser.parse_args().models
     mutations = [one for one in MUTATIONS if not chosen or one.model in chosen]
+    began = time.monotonic()
     sound = _probe(None)
     if sound:
         print(f"the models as they are already fail: {sound}")
         return 1
+    killed = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        verdicts = list(pool.map(_verdict, mutations))
-    bad = [verdict for verdict in verdicts if not verdict.startswith("killed")]
-    for verdict in verdicts:
-        print(verdict)
-    print(f"{len(verdicts) - len(bad)} of {len(verdicts)} killed")
-    return 1 if bad else 0
+        # Each verdict is told when it is reached: a run that is stopped has still said something.
+        for verdict in pool.map(_verdict, mutations):
+            killed += verdict.startswith("killed")
+            print(verdict, flush=True)
+    print(f"{killed} of {len(mutations)} killed in {(time.monotonic() - began) / 60:.0f} minutes")
+    return 0 if killed == len(mutations) else 1
 
 
 def _verdict(mutation: Mutation) -> str:

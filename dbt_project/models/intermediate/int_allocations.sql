@@ -1,3 +1,11 @@
+{#- A settlement takes effect and may end: the event, its rank within a day, its day, its reason, its sign. -#}
+{%- set settlement_events = [
+    (
+        'applied', 1, 'event_date',
+        "case when settled_by in ('write_off', 'discount') then 'posted' else 'applied' end", '',
+    ),
+    ('ended', 2, 'ended_on', 'end_reason', '-'),
+] -%}
 with
 
 complex_invoices as (
@@ -193,87 +201,35 @@ events as (
         {{ money('0') }} as settled_change
     from invoices_then
     where ended_on is not null
-    union all
-    select
-        view_name,
-        picture_on,
-        invoice_id,
-        settlement_id || ':applied' as event_id,
-        'applied' as event_type,
-        1 as event_rank,
-        event_date,
-        case when settled_by in ('write_off', 'discount') then settled_by else 'application' end
-            as entry_type,
-        settled_by as cause_type,
-        case when settled_by in ('write_off', 'discount') then 'posted' else 'applied' end as reason,
-        cause_document_id,
-        application_id,
-        case when is_automatic then cause_document_id end as memo_id,
-        instalment_number,
-        0 as in_effect_change,
-        amount as settled_change
-    from lasting_settlements
-    union all
-    select
-        view_name,
-        picture_on,
-        invoice_id,
-        settlement_id || ':applied:discount' as event_id,
-        'applied' as event_type,
-        1 as event_rank,
-        event_date,
-        'discount' as entry_type,
-        settled_by as cause_type,
-        'applied' as reason,
-        cause_document_id,
-        application_id,
-        cast(null as varchar(200)) as memo_id,
-        instalment_number,
-        0 as in_effect_change,
-        discount_amount as settled_change
-    from lasting_settlements
-    where discount_amount <> 0
-    union all
-    select
-        view_name,
-        picture_on,
-        invoice_id,
-        settlement_id || ':ended' as event_id,
-        'ended' as event_type,
-        2 as event_rank,
-        ended_on as event_date,
-        case when settled_by in ('write_off', 'discount') then settled_by else 'application' end
-            as entry_type,
-        settled_by as cause_type,
-        end_reason as reason,
-        cause_document_id,
-        application_id,
-        case when is_automatic then cause_document_id end as memo_id,
-        instalment_number,
-        0 as in_effect_change,
-        -amount as settled_change
-    from lasting_settlements
-    where ended_on is not null
-    union all
-    select
-        view_name,
-        picture_on,
-        invoice_id,
-        settlement_id || ':ended:discount' as event_id,
-        'ended' as event_type,
-        2 as event_rank,
-        ended_on as event_date,
-        'discount' as entry_type,
-        settled_by as cause_type,
-        end_reason as reason,
-        cause_document_id,
-        application_id,
-        cast(null as varchar(200)) as memo_id,
-        instalment_number,
-        0 as in_effect_change,
-        -discount_amount as settled_change
-    from lasting_settlements
-    where ended_on is not null and discount_amount <> 0
+    {% for event_type, event_rank, event_date, reason, sign in settlement_events -%}
+        {% for column, suffix in [('amount', ''), ('discount_amount', ':discount')] -%}
+            union all
+            select
+                view_name,
+                picture_on,
+                invoice_id,
+                settlement_id || ':{{ event_type }}{{ suffix }}' as event_id,
+                '{{ event_type }}' as event_type,
+                {{ event_rank }} as event_rank,
+                {{ event_date }} as event_date,
+                {% if suffix -%}
+                    'discount' as entry_type,
+                {%- else -%}
+                    case when settled_by in ('write_off', 'discount') then settled_by else 'application' end
+                        as entry_type,
+                {%- endif %}
+                settled_by as cause_type,
+                {{ reason }} as reason,
+                cause_document_id,
+                application_id,
+                case when is_automatic then cause_document_id end as memo_id,
+                instalment_number,
+                0 as in_effect_change,
+                {{ sign }}{{ column }} as settled_change
+            from lasting_settlements
+            where {{ event_date }} is not null and {{ column }} <> 0
+        {% endfor -%}
+    {% endfor %}
 
 ),
 

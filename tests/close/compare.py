@@ -13,9 +13,10 @@ from typing import Any
 
 from tests.close.harness import SNAPSHOT_DAYS, Answers, Question, own_id
 from tests.golden.answers import Answer
-from tests.oracle.book import Book, Row, minor_unit, to_decimal
+from tests.oracle.book import Book, Row, minor_unit, seen_at, to_decimal
 from tests.oracle.calendars import MONTHS
-from tests.oracle.ledger import Cell, Item, View
+from tests.oracle.documents import ultimate_parent
+from tests.oracle.ledger import Cell, Item, View, plus
 from tests.oracle.metrics import (
     Metrics,
     Terms,
@@ -62,12 +63,15 @@ def read_sheet(answers: Answers, questions: Sequence[Question], days: Sequence[d
     for name, where in {
         "ar_open_items": "true",
         "ar_aging_snapshots": f"as_of_date in ({listed})",
+        "ar_aging_by_parent": f"as_of_date in ({listed})",
+        "dim_customer_history": "true",
         "ar_aging_daily": f"as_of_date in ({listed}) and item_count > 0",
         "ar_roll_forward": "true",
         "ar_reconciliation": "true",
         "ar_restatements": "true",
         "fct_open_item_history": "true",
         "fct_ledger_entries": "true",
+        "fct_documents": "true",
     }.items():
         sheet.tables[name] = answers.table(name, where)
     for name in METRICS:
@@ -101,6 +105,9 @@ class Comparison:
             self._compare_snapshots(day)
             self._compare_daily(day)
         self._compare_roll_forward()
+        self._compare_entries()
+        self._compare_documents()
+        self._compare_customers()
         self._compare_metrics()
         self._compare_restatements()
         self._check_invariants()
@@ -162,7 +169,16 @@ class Comparison:
         for item in self._items(question):
             bucket = self.book.config.bucket(item.days_past_due(question.as_of, question.basis))  # type: ignore[arg-type]
             cells[(item.customer_id, item.currency, bucket)].add(item)
-        names = ("open_amount", "company_amount", "debit_amount", "credit_amount", "item_count")
+        names = (
+            "open_amount",
+            "company_amount",
+            "group_amount",
+            "debit_amount",
+            "credit_amount",
+            "item_count",
+            "is_booking_rate_carried",
+            "is_rate_carried",
+        )
         expected = {key: self._cell(key[1], cell, names) for key, cell in cells.items()}
         rows = self.sheet.aging[question].get(self.company_id, {})
         given = {key: _picked(row, names) for key, row in rows.items()}
@@ -177,6 +193,8 @@ class Comparison:
             "credit_amount": self._amount(cell.credit_amount, currency),
             "item_count": cell.item_count,
             "is_conversion_incomplete": cell.is_conversion_incomplete,
+            "is_booking_rate_carried": cell.is_booking_rate_carried,
+            "is_rate_carried": cell.is_rate_carried,
         }
         return tuple(values[name] for name in names)
 
@@ -187,7 +205,10 @@ class Comparison:
                 self._company_amount(item.company_amount),
                 self._group_amount(item.group_amount),
                 item.days_past_due(self.book.run_day),
+                self._stored_bucket(item, self.book.run_day),
                 item.is_credit,
+                item.is_booking_rate_carried,
+                item.is_rate_carried,
                 item.document_type,
             )
             for item in self.metrics.items(self.book.run_day)
@@ -197,7 +218,10 @@ class Comparison:
             "company_amount",
             "group_amount",
             "days_past_due",
+            "aging_bucket",
             "is_credit",
+            "is_booking_rate_carried",
+            "is_rate_carried",
             "document_type",
         )
         given = {}
@@ -206,12 +230,17 @@ class Comparison:
             given[(own_id(row["document_id"]), number)] = _picked(row, names)
         self._compare("ar_open_items", expected, given)
 
+    def _stored_bucket(self, item: Item, day: date) -> str:
+        """The bucket in the stored ageing, by the basis that the configuration names."""
+        config = self.book.config
+        return config.bucket(item.days_past_due(day, config.aging_basis))
+
     def _compare_snapshots(self, day: date) -> None:
         ends = {calendar.containing(day).last for calendar in (MONTHS, self.book.config.calendar)}
         is_kept = day in ends or (self.book.run_day - day).days < SNAPSHOT_DAYS
         cells: dict[tuple[str, str, str], Cell] = defaultdict(Cell)
         for item in self.metrics.items(day) if is_kept else ():
-            bucket = self.book.config.bucket(item.days_past_due(day))
+            bucket = self._stored_bucket(item, day)
             cells[(item.customer_id, item.currency, bucket)].add(item)
         names = (
             "open_amount",
@@ -221,6 +250,8 @@ class Comparison:
             "credit_amount",
             "item_count",
             "is_conversion_incomplete",
+            "is_booking_rate_carried",
+            "is_rate_carried",
         )
         expected = {key: self._cell(key[1], cell, names) for key, cell in cells.items()}
         given = {
@@ -229,11 +260,35 @@ class Comparison:
             if row["as_of_date"] == day
         }
         self._compare(f"ar_aging_snapshots {day}", expected, given)
+        self._compare_parents(day, cells)
+
+    def _compare_parents(self, day: date, cells: dict[tuple[str, str, str], Cell]) -> None:
+        """The same cells under the customers at the top."""
+        merged: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+        for (customer, currency, bucket), cell in cells.items():
+            merged[(ultimate_parent(self.book, customer), currency, bucket)].append(cell)
+        expected = {}
+        for key, parts in merged.items():
+            whole = Cell()
+            for part in parts:
+                whole.open_amount += part.open_amount
+                whole.company_amount = plus(whole.company_amount, part.company_amount)
+                whole.group_amount = plus(whole.group_amount, part.group_amount)
+                whole.item_count += part.item_count
+            names = ("open_amount", "company_amount", "group_amount", "item_count")
+            expected[key] = (*self._cell(key[1], whole, names), len(parts))
+        names = ("open_amount", "company_amount", "group_amount", "item_count", "customer_count")
+        given = {}
+        for row in self._rows("ar_aging_by_parent"):
+            if row["as_of_date"] == day:
+                parent = own_id(row["ultimate_parent_customer_id"])
+                given[(parent, row["currency_code"], row["aging_bucket"])] = _picked(row, names)
+        self._compare(f"ar_aging_by_parent {day}", expected, given)
 
     def _compare_daily(self, day: date) -> None:
         cells: dict[tuple[str, str], Cell] = defaultdict(Cell)
         for item in self.metrics.items(day):
-            cells[(item.currency, self.book.config.bucket(item.days_past_due(day)))].add(item)
+            cells[(item.currency, self._stored_bucket(item, day))].add(item)
         names = ("open_amount", "company_amount", "debit_amount", "credit_amount", "item_count")
         expected = {key: self._cell(key[0], cell, names) for key, cell in cells.items()}
         given = {
@@ -274,15 +329,21 @@ class Comparison:
         self._compare_company_roll_forward(currencies)
 
     def _compare_company_roll_forward(self, currencies: Iterable[str]) -> None:
-        """In company currency; discounts, write-offs and reversals can only be shown to close."""
         columns = (
             "opening",
             "invoices",
             "credit_memos",
             "receipts",
+            "discounts",
+            "write_offs",
+            "refunds",
             "journals",
+            "reversals",
+            "transfers",
             "exchange",
+            "rounding",
             "closing",
+            "difference",
         )
         rows = {(row["month_end_date"], row["currency_code"]): row for row in self._rows("ar_roll_forward")}
         expected, given = {}, {}
@@ -290,16 +351,60 @@ class Comparison:
             for currency in currencies:
                 sums = company_roll_forward(self.metrics, self.company_id, currency, period)
                 row = rows.get((period.last, currency))
-                if sums is None or row is None:
+                if row is None:
                     continue
+                key = (period.last, currency)
+                expected[(*key, "is_conversion_incomplete")] = sums is None
+                given[(*key, "is_conversion_incomplete")] = row["is_conversion_incomplete"]
                 for column in columns:
-                    if sums.get(column):
-                        expected[(period.last, currency, column)] = self._company_amount(sums[column])
-                for column in (*columns, "transfers", "difference"):
                     amount = row[f"company_{column}_amount"]
-                    if amount != 0:
-                        given[(period.last, currency, column)] = amount and amount.normalize()
+                    given[(*key, column)] = amount and amount.normalize()
+                    known = None if sums is None else self._company_amount(sums.get(column, 0))
+                    expected[(*key, column)] = known
         self._compare("ar_roll_forward in company currency", expected, given)
+
+    def _compare_documents(self) -> None:
+        """What each document of the present view is booked at."""
+        expected, given = {}, {}
+        for key, document in self.metrics.view.documents.items():
+            rate = None if document.rate is None else f"{float(document.rate):.9g}"
+            expected[key[1]] = (document.document_type, rate, document.is_rate_carried)
+        for row in self._rows("fct_documents"):
+            rate = None if row["booking_rate"] is None else f"{float(row['booking_rate']):.9g}"
+            flags = (row["document_type"], rate, row["is_booking_rate_carried"])
+            given[own_id(row["document_id"])] = flags
+        self._compare("fct_documents", expected, given)
+
+    def _compare_customers(self) -> None:
+        """Which segment each customer was in on the days that are compared."""
+        expected, given = {}, {}
+        for (customer,), chain in self.book.entity("customers").items():
+            for day in self.sheet.days:
+                if seen_at(chain, self.book.run_day):
+                    expected[(customer, day)] = self.metrics.segment(customer, day)
+        for row in self._rows("dim_customer_history"):
+            for day in self.sheet.days:
+                if row["valid_from"] <= day < row["valid_to"]:
+                    given[(own_id(row["customer_id"]), day)] = row["segment"]
+        self._compare("dim_customer_history", expected, given)
+
+    def _compare_entries(self) -> None:
+        """Per item, day and type, however often a later load took entries back and booked them anew."""
+        expected: dict[tuple[object, ...], int] = defaultdict(int)
+        for entry in self.metrics.entries:
+            key = (entry.document[1], entry.item, entry.day, entry.entry_type)
+            expected[key] += entry.amount
+        given: dict[tuple[object, ...], Decimal] = defaultdict(Decimal)
+        for row in self._rows("fct_ledger_entries"):
+            item = 1 if row["instalment_number"] is None else row["instalment_number"]
+            key = (own_id(row["document_id"]), item, row["effective_date"], row["entry_type"])
+            given[key] += row["amount"]
+        currencies = {key[1]: document.currency for key, document in self.metrics.view.documents.items()}
+        self._compare(
+            "fct_ledger_entries",
+            {key: self._amount(minor, currencies[str(key[0])]) for key, minor in expected.items() if minor},
+            {key: amount.normalize() for key, amount in given.items() if amount},
+        )
 
     def scope_terms(self) -> dict[tuple[date, str, str], Terms]:
         """The terms of every scope and period of the company."""
@@ -361,6 +466,20 @@ class Comparison:
             roads = {row["ledger_amount"], row["items_amount"], row["buckets_amount"]}
             if len(roads) > 1 or row["status"] == "broken":
                 self._say(f"ar_reconciliation {row['as_of_date']}", "one balance on three roads", row)
+            if row["gl_amount"] is not None:
+                self._check_books(row)
+
+    def _check_books(self, row: Row) -> None:
+        """A day of which the general ledger is known: its difference to the items, and what is said of it."""
+        items = [self._company_amount(item.company_amount) for item in self.metrics.items(row["as_of_date"])]
+        known = [amount for amount in items if amount is not None]
+        difference, status = None, "incomplete"
+        if len(known) == len(items):
+            difference = row["gl_amount"] - sum(known, Decimal(0))
+            within = abs(difference) <= self.book.config.reconciliation_tolerance
+            status = "reconciled" if within else "different"
+        if (difference, status) != (row["difference_amount"], row["status"]):
+            self._say(f"ar_reconciliation {row['as_of_date']}", (difference, status), row)
 
     def _check_instalments(self) -> None:
         for row in self._rows("fct_open_item_history"):

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.internal.conjecture.providers import HypothesisProvider
 
 from tests.close.compare import Comparison, group_differences, read_sheet
-from tests.close.harness import Company, Edges, Question, asking, run_directly
+from tests.close.harness import Built, Company, Question, asking, run_directly
 from tests.close.strategies import FIRST_DAY, RUN_DAY, companies
 from tests.close.transformed import dump, renamed, smaller
 from tests.oracle.book import Book
@@ -81,7 +81,11 @@ class Outcome:
 
 def compare_batch(folder: Path, books: Sequence[Book], number: int) -> Outcome:
     """Build a warehouse of these companies and compare everything."""
-    built = run_directly(folder, [Company(book) for book in books], Edges(), RUN_DAY)
+    return compare_built(run_directly(folder, [Company(book) for book in books], RUN_DAY), books, number)
+
+
+def compare_built(built: Built, books: Sequence[Book], number: int) -> Outcome:
+    """Compare everything that was built from these companies; questions and days are drawn from `number`."""
     if built.failed_checks:
         return Outcome({}, [], built.failed_checks)
     with asking(built) as answers:

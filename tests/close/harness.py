@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -38,6 +39,7 @@ from tests.oracle.book import KEYS, Book, Key, Row, Version, seen_at
 # The mutation check points RECEIVABLES_ROOT at a changed copy of the models.
 ROOT = Path(os.environ.get("RECEIVABLES_ROOT", Path(__file__).resolve().parents[2]))
 SNAPSHOT_DAYS = 40
+LATE = time(23, 30)  # whoever counts the day of another place gets the wrong one
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,19 @@ class Company:
         return self.book.config.allocation_policy
 
 
-@dataclass(frozen=True)
-class Edges:
-    """The ageing buckets of a warehouse: last days overdue, and last days until due."""
+def install(folder: Path, companies: Sequence[Company]) -> Settings:
+    """An installation in `folder` that knows the companies and has one source of files per policy.
 
-    overdue: tuple[int, ...] = (30, 60, 90, 120)
-    forward: tuple[int, ...] = ()
-
-
-def install(folder: Path, companies: Sequence[Company], edges: Edges) -> Settings:
-    """An installation in `folder` that knows the companies and has one source of files per policy."""
+    What `receivables.yml` says once for all companies is taken from the first.
+    """
+    common = companies[0].book.config
     sources = folder / "sources"
     sources.mkdir(parents=True)
     settings = Settings(
         root=ROOT, home=folder / "home", sources_dir=sources, config_file=folder / "receivables.yml"
     )
     configuration = {
-        "reporting_currency": companies[0].book.config.reporting_currency,
+        "reporting_currency": common.reporting_currency,
         "companies": [
             {
                 "company_id": company_id,
@@ -79,12 +77,16 @@ def install(folder: Path, companies: Sequence[Company], edges: Edges) -> Setting
                 "currency_code": currency,
                 "fiscal_calendar": company.book.config.calendar.kind,
                 "fiscal_year_start_month": company.book.config.calendar.start_month,
+                "timezone": company.book.config.timezone,
             }
             for company in companies
             for company_id, currency in company.book.config.companies.items()
         ],
-        "aging_buckets": list(edges.overdue),
-        "forward_buckets": list(edges.forward),
+        "aging_buckets": [one.max_days for one in common.buckets if one.max_days and one.max_days > 0],
+        "forward_buckets": [-one.min_days for one in common.buckets if one.min_days and one.min_days < 0],
+        "aging_basis": common.aging_basis,
+        "day_count": common.day_count,
+        "reconciliation_tolerance": str(common.reconciliation_tolerance),
         "daily_snapshot_days": SNAPSHOT_DAYS,
         "currencies": {"KWD": 3},
     }
@@ -132,9 +134,9 @@ def _build(settings: Settings, day: date) -> Built:
     return Built(settings, None)
 
 
-def run_files(folder: Path, companies: Sequence[Company], edges: Edges, *, days: Sequence[date]) -> Built:
+def run_files(folder: Path, companies: Sequence[Company], *, days: Sequence[date]) -> Built:
     """Deliver the companies as full extracts on each of `days`, load each day, and build the last."""
-    settings = install(folder, companies, edges)
+    settings = install(folder, companies)
     for day in days:
         for source in sorted({company.source for company in companies}):
             delivered = [company.book for company in companies if company.source == source]
@@ -154,8 +156,9 @@ def write_files(folder: Path, books: Sequence[Book], day: date) -> None:
         with (folder / f"{entity}.csv").open("w", encoding="utf-8", newline="") as handle:
             writer = csv.DictWriter(handle, columns)
             writer.writeheader()
-            for chain in _chains(books, entity).values():
-                row = _as_delivered(entity, chain, day)
+            zones = {key: book.config.timezone for book in books for key in book.entity(entity)}
+            for key, chain in _chains(books, entity).items():
+                row = _as_delivered(entity, chain, day, ZoneInfo(zones[key]))
                 if row is not None:
                     writer.writerow(row)
 
@@ -170,14 +173,14 @@ def _chains(books: Sequence[Book], entity: str) -> dict[Key, list[Version]]:
     return found
 
 
-def _as_delivered(entity: str, chain: Sequence[Version], day: date) -> dict[str, str] | None:
-    """The row of a full extract on `day`, with the day it was recorded as `created_at`."""
+def _as_delivered(entity: str, chain: Sequence[Version], day: date, zone: ZoneInfo) -> dict[str, str] | None:
+    """The row of a full extract on `day`, recorded late in the evening where the company is."""
     seen = seen_at(list(chain), day)
     if not seen or seen[-1].removed:
         return None
     row = {column: _text(value) for column, value in seen[-1].row.items()}
     if "created_at" in ENTITIES[entity].column_names:
-        row["created_at"] = datetime.combine(seen[0].known_on, time(12), UTC).isoformat()
+        row["created_at"] = datetime.combine(seen[0].known_on, LATE, zone).isoformat()
     return row
 
 
@@ -189,13 +192,13 @@ def _text(value: object) -> str:
 
 
 def run_directly(
-    folder: Path, companies: Sequence[Company], edges: Edges, run_day: date, *, reverse: bool = False
+    folder: Path, companies: Sequence[Company], run_day: date, *, reverse: bool = False
 ) -> Built:
     """Write the versions into raw as the loader would have, and build `run_day`.
 
     `reverse`: the last row first, which must make no difference.
     """
-    settings = install(folder, companies, edges)
+    settings = install(folder, companies)
     config = load_company_config(settings)
     sources = load_sources(settings)
     with writing(settings.warehouse) as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -140,6 +140,7 @@ def companies(draw: DrawFn, *, name: str, always_convertible: bool = False) -> B
     _add_adjustments(company)
     _add_applications(company)
     _change(company)
+    _add_parents(company)
     return book
 
 
@@ -158,6 +159,14 @@ def _add_customers(company: _Company) -> None:
         while company.chance(25):
             known += timedelta(days=company.draw(st.integers(1, 60)))
             company.add("customers", {**row, "segment": company.draw(st.sampled_from(SEGMENTS))}, known)
+
+
+def _add_parents(company: _Company) -> None:
+    """Now and then a customer belongs to another, to itself, in a circle, or to one that nobody delivered."""
+    for chain in company.book.chains["customers"].values():
+        if company.chance(40):
+            parent = company.draw(st.sampled_from([*company.customers, f"{company.name}.HOLDING"]))
+            chain[-1] = replace(chain[-1], row={**chain[-1].row, "parent_customer_id": parent})
 
 
 def _add_invoices(company: _Company) -> None:

@@ -9,18 +9,24 @@ from decimal import Decimal
 
 import pytest
 
-from tests.close.harness import Answers, Built, Company, Edges, Question, asking, load_days, own_id, run_files
+from tests.close.harness import Answers, Built, Company, Question, asking, load_days, own_id, run_files
 from tests.golden.answers import differences, metric_differences
 from tests.golden.scenarios import RUN_DAY, Expected, Scenario, load_scenarios
+from tests.golden.shared import shared_scenarios
+from tests.oracle.book import Bucket
 
-SCENARIOS = load_scenarios("ageing")
+SCENARIOS = [*load_scenarios("ageing"), *shared_scenarios()]
 METRIC_SCENARIOS = load_scenarios("metrics")
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("golden")]  # one worker builds the warehouses once
 
 
-def _edges(scenario: Scenario) -> Edges:
-    return Edges(scenario.overdue, scenario.forward)
+# One warehouse for all scenarios that need the same `receivables.yml`.
+Common = tuple[tuple[Bucket, ...], str]
+
+
+def _common(scenario: Scenario) -> Common:
+    return scenario.book.config.buckets, scenario.book.config.day_count
 
 
 def _group_cells(expected: Expected) -> list[Decimal | None]:
@@ -29,33 +35,32 @@ def _group_cells(expected: Expected) -> list[Decimal | None]:
 
 
 @pytest.fixture(scope="module")
-def warehouses(tmp_path_factory: pytest.TempPathFactory) -> dict[Edges, Built]:
-    """One built warehouse per set of buckets, with every scenario that uses them."""
-    groups: dict[Edges, list[Company]] = defaultdict(list)
+def warehouses(tmp_path_factory: pytest.TempPathFactory) -> dict[Common, Built]:
+    groups: dict[Common, list[Company]] = defaultdict(list)
     for scenario in (*SCENARIOS, *METRIC_SCENARIOS):
-        groups[_edges(scenario)].append(Company(scenario.book))
+        groups[_common(scenario)].append(Company(scenario.book))
     built = {}
-    for edges, companies in groups.items():
+    for common, companies in groups.items():
         folder = tmp_path_factory.mktemp("golden")
-        built[edges] = run_files(folder, companies, edges, days=load_days(companies, RUN_DAY))
+        built[common] = run_files(folder, companies, days=load_days(companies, RUN_DAY))
     return built
 
 
-def test_every_dbt_test_passes_on_them(warehouses: dict[Edges, Built]) -> None:
+def test_every_dbt_test_passes_on_them(warehouses: dict[Common, Built]) -> None:
     assert [built.failed_checks for built in warehouses.values() if built.failed_checks] == []
 
 
 @pytest.fixture(scope="module")
-def opened(warehouses: dict[Edges, Built]) -> Iterator[dict[Edges, Answers]]:
-    contexts = {edges: asking(built) for edges, built in warehouses.items()}
-    yield {edges: context.__enter__() for edges, context in contexts.items()}
+def opened(warehouses: dict[Common, Built]) -> Iterator[dict[Common, Answers]]:
+    contexts = {common: asking(built) for common, built in warehouses.items()}
+    yield {common: context.__enter__() for common, context in contexts.items()}
     for context in contexts.values():
         context.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_warehouse_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
-    answers = opened[_edges(scenario)]
+def test_the_warehouse_agrees_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
+    answers = opened[_common(scenario)]
     for expected in scenario.expected:
         for question in _questions(expected):
             given = answers.open_items(question)[scenario.name]
@@ -67,9 +72,9 @@ def test_the_warehouse_agrees_with(scenario: Scenario, opened: dict[Edges, Answe
     [scenario for scenario in SCENARIOS if any(_group_cells(expected) for expected in scenario.expected)],
     ids=lambda scenario: scenario.name,
 )
-def test_the_group_amounts_agree_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+def test_the_group_amounts_agree_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
     for expected in scenario.expected:
-        rows = opened[_edges(scenario)].table("ar_aging_daily", f"as_of_date = '{expected.as_of}'")
+        rows = opened[_common(scenario)].table("ar_aging_daily", f"as_of_date = '{expected.as_of}'")
         cells = {
             (row["currency_code"], row["aging_bucket"]): row["group_amount"]
             for row in rows[scenario.name]
@@ -83,8 +88,8 @@ def test_the_group_amounts_agree_with(scenario: Scenario, opened: dict[Edges, An
     [scenario for scenario in SCENARIOS if scenario.reconciliation],
     ids=lambda scenario: scenario.name,
 )
-def test_the_general_ledger_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
-    rows = opened[_edges(scenario)].table("ar_reconciliation")[scenario.name]
+def test_the_general_ledger_agrees_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
+    rows = opened[_common(scenario)].table("ar_reconciliation")[scenario.name]
     given = {str(row["as_of_date"]): row for row in rows if row["gl_amount"] is not None}
     for wanted in scenario.reconciliation:
         row = given[wanted["as_of"]]
@@ -97,20 +102,30 @@ def test_the_general_ledger_agrees_with(scenario: Scenario, opened: dict[Edges, 
     [scenario for scenario in SCENARIOS if scenario.realised_exchange],
     ids=lambda scenario: scenario.name,
 )
-def test_the_realised_exchange_agrees_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
-    rows = opened[_edges(scenario)].table("fct_applications")[scenario.name]
+def test_the_realised_exchange_agrees_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
+    rows = opened[_common(scenario)].table("fct_applications")[scenario.name]
     given = {own_id(row["application_id"]): row["realised_exchange_amount"] for row in rows}
     assert given == scenario.realised_exchange
 
 
+@pytest.mark.parametrize(
+    "scenario",
+    [scenario for scenario in SCENARIOS if scenario.revaluation],
+    ids=lambda scenario: scenario.name,
+)
+def test_the_revaluation_agrees_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
+    rows = opened[_common(scenario)].table("ar_open_items")[scenario.name]
+    assert {name: sum(row[name] for row in rows) for name in scenario.revaluation} == scenario.revaluation
+
+
 @pytest.mark.parametrize("scenario", METRIC_SCENARIOS, ids=lambda scenario: scenario.name)
-def test_the_metrics_agree_with(scenario: Scenario, opened: dict[Edges, Answers]) -> None:
+def test_the_metrics_agree_with(scenario: Scenario, opened: dict[Common, Answers]) -> None:
     for wanted in scenario.metrics:
         part = "scope_type = 'company'"
         if wanted["mart"] == "ar_roll_forward":
             part = f"currency_code = '{wanted['currency']}'"
         where = f"month_end_date = '{wanted['month']}' and {part}"
-        (row,) = opened[_edges(scenario)].table(wanted["mart"], where)[scenario.name]
+        (row,) = opened[_common(scenario)].table(wanted["mart"], where)[scenario.name]
         assert metric_differences(wanted, row) == [], wanted
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.close.compare import Sheet, read_sheet
 from tests.close.generated import generate, random_days, random_questions
-from tests.close.harness import Built, Company, Edges, Question, asking, run_directly, run_files
+from tests.close.harness import Built, Company, Question, asking, run_directly, run_files
 from tests.close.picture import Picture, changes, picture
 from tests.close.strategies import FIRST_DAY, RUN_DAY
 from tests.close.transformed import dump, first_versions, renamed, scaled, shifted, with_stranger
@@ -53,7 +53,7 @@ def _sheet(built: Built, shift: int = 0) -> Sheet:
 
 def _told(folder: Path, books: Sequence[Book], *, shift: int = 0, reverse: bool = False) -> Told:
     companies = [Company(book) for book in books]
-    built = run_directly(folder, companies, Edges(), books[0].run_day, reverse=reverse)
+    built = run_directly(folder, companies, books[0].run_day, reverse=reverse)
     sheet = _sheet(built, shift)
     return Told({book.config.default_company: picture(book, sheet) for book in books})
 
@@ -164,9 +164,9 @@ def test_one_load_or_several_make_no_difference(books: list[Book], tmp_path: Pat
     unchanged = [first_versions(book) for book in books]
     companies = [Company(book) for book in unchanged]
     days = [FIRST_DAY + timedelta(days=40 * number) for number in range(5)]
-    at_once = run_files(tmp_path / "once", companies, Edges(), days=[RUN_DAY])
-    split = run_files(tmp_path / "split", companies, Edges(), days=[*days, RUN_DAY])
-    direct = run_directly(tmp_path / "direct", companies, Edges(), RUN_DAY)
+    at_once = run_files(tmp_path / "once", companies, days=[RUN_DAY])
+    split = run_files(tmp_path / "split", companies, days=[*days, RUN_DAY])
+    direct = run_directly(tmp_path / "direct", companies, RUN_DAY)
     sheets = [_sheet(built) for built in (at_once, split, direct)]
     for book in unchanged:
         once, often, straight = (picture(book, sheet) for sheet in sheets)
@@ -175,7 +175,7 @@ def test_one_load_or_several_make_no_difference(books: list[Book], tmp_path: Pat
 
 
 def test_a_question_may_name_the_day_of_the_run_or_leave_it_out(books: list[Book], tmp_path: Path) -> None:
-    built = run_directly(tmp_path, [Company(book) for book in books], Edges(), RUN_DAY)
+    built = run_directly(tmp_path, [Company(book) for book in books], RUN_DAY)
     with asking(built) as answers:
         for day in random_days(SEED):
             assert answers.open_items(Question(day, None)) == answers.open_items(Question(day, RUN_DAY))

@@ -1,6 +1,6 @@
 """Generated companies: the warehouse agrees with the plain-Python reference in every balance and metric.
 
-COMPANIES sets how many are generated (500), BATCH how many share a warehouse, FIRST_SEED the first of them.
+COMPANIES: how many are generated (500); BATCH: how many share a warehouse (250); FIRST_SEED: the first seed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from tests.close.generated import compare_batch, generate, report
 
 COUNT = int(os.environ.get("COMPANIES", "500"))
-BATCH = int(os.environ.get("BATCH", "100"))
+BATCH = int(os.environ.get("BATCH", "250"))
 FIRST_SEED = int(os.environ.get("FIRST_SEED", "1"))
 NUMBERS = range(FIRST_SEED, FIRST_SEED + max(1, COUNT // BATCH))
 

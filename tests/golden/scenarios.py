@@ -65,16 +65,15 @@ class Expected:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A company of a few documents; `overdue` and `forward` are the edges of its buckets."""
+    """A company of a few documents."""
 
     name: str
     says: str
     book: Book
-    overdue: tuple[int, ...]
-    forward: tuple[int, ...]
     expected: tuple[Expected, ...]
     reconciliation: tuple[dict[str, str], ...]  # rows of ar_reconciliation
     realised_exchange: dict[str, Decimal]  # per application
+    revaluation: dict[str, Decimal]  # sums of ar_open_items
     metrics: tuple[dict[str, str], ...]  # rows of the metric marts and of the roll-forward
 
 
@@ -85,10 +84,13 @@ def load_scenarios(folder: str) -> list[Scenario]:
 
 def load_scenario(path: Path) -> Scenario:
     # Everything is read as text: a float would lose the cents that the scenario is about.
-    data = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    return scenario_of(path.stem, yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader))
+
+
+def scenario_of(name: str, data: dict[str, Any]) -> Scenario:
+    """A scenario from what its file says; every value is text."""
     overdue = tuple(int(edge) for edge in data.get("aging_buckets", (30, 60, 90, 120)))
     forward = tuple(int(edge) for edge in data.get("forward_buckets", ()))
-    name = path.stem
     config = Config(
         companies={name: data["currency"]},
         default_company=name,
@@ -99,18 +101,18 @@ def load_scenario(path: Path) -> Scenario:
         calendar=Calendar(
             data.get("fiscal_calendar", "calendar"), int(data.get("fiscal_year_start_month", 1))
         ),
+        day_count=data.get("day_count", "calendar"),
     )
     return Scenario(
         name=name,
         says=data["says"],
         book=_book(config, data),
-        overdue=overdue,
-        forward=forward,
         expected=tuple(_expected(name, one) for one in data.get("expected", ())),
         reconciliation=tuple(data.get("reconciliation", ())),
         realised_exchange={
             f"{name}.{one}": Decimal(text) for one, text in data.get("realised_exchange", {}).items()
         },
+        revaluation={name: Decimal(text) for name, text in data.get("revaluation", {}).items()},
         metrics=tuple(data.get("metrics", ())),
     )
 

@@ -11,12 +11,13 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
-from tests.oracle.calendars import MONTHS, Calendar
+from tests.oracle.calendars import MONTHS, Calendar, Period
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
+Basis = Literal["due_date", "invoice_date", "posting_date"]
 
 KEYS: dict[str, tuple[str, ...]] = {
     "customers": ("customer_id",),
@@ -82,6 +83,14 @@ class Config:
     allocation_policy: str = "fifo"
     buckets: tuple[Bucket, ...] = buckets()
     calendar: Calendar = MONTHS
+    timezone: str = "UTC"
+    aging_basis: Basis = "due_date"  # of the stored ageing
+    day_count: str = "calendar"  # or 30: the days of a calendar month in the metrics
+    reconciliation_tolerance: Decimal = Decimal(0)
+
+    def days_of(self, period: Period, calendar: Calendar) -> int:
+        """The days that a period counts for in the metrics."""
+        return 30 if self.day_count == "30" and calendar.kind == "calendar" else period.days
 
     def bucket(self, days: int) -> str:
         """The one bucket that holds `days`; two or none is a mistake in the configuration."""

@@ -10,7 +10,16 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from tests.oracle.book import Book, Row, Version, current_row, minor_unit, seen_at, to_minor
+from tests.oracle.book import (
+    Book,
+    Row,
+    Version,
+    current_row,
+    minor_unit,
+    round_half_up,
+    seen_at,
+    to_minor,
+)
 
 FOREVER = date(9999, 12, 31)
 
@@ -51,6 +60,7 @@ class Document:
     due_date: date | None
     amount: int
     rate: Fraction | None
+    is_rate_carried: bool
     end: date
     row: Row
     instalments: tuple[Instalment, ...] = ()
@@ -132,6 +142,8 @@ def _document(book: Book, entity: str, columns: tuple[str, str], row: Row, end: 
         due_date=row.get("due_date"),
         amount=to_minor(row["amount"], minor_unit(currency)),
         rate=booking_rate(book, currency, config.companies[company], day, row.get("exchange_rate")),
+        is_rate_carried=not row.get("exchange_rate")
+        and is_carried(book, currency, config.companies[company], day),
         end=end,
         row=row,
     )
@@ -142,6 +154,18 @@ def customer_company(book: Book, customer_id: str) -> str:
     chain = seen_at(book.entity("customers").get((customer_id,), []), book.run_day)
     named = [version.row["company_id"] for version in chain if version.row.get("company_id")]
     return named[0] if named else book.config.default_company
+
+
+def ultimate_parent(book: Book, customer_id: str) -> str:
+    """The customer at the top, by today's parents; a circle ends after ten steps, or where it began."""
+    top = customer_id
+    for _ in range(10):
+        row = current_row(book.entity("customers").get((top,), []), book.run_day) or {}
+        parent = row.get("parent_customer_id")
+        if parent is None or parent == customer_id:
+            break
+        top = parent
+    return top
 
 
 def booking_rate(book: Book, source: str, target: str, day: date, stated: Decimal | None) -> Fraction | None:
@@ -158,13 +182,24 @@ def newest_rate(book: Book, source: str, target: str, day: date) -> Fraction | N
 
 
 def closing_rate(book: Book, source: str, target: str, day: date) -> Fraction | None:
-    """The newest rate on or before `day`; the inverse of the opposite rate for a pair that nobody quotes."""
+    """The newest rate on or before `day`; the inverse of the opposite rate for a pair that nobody quotes.
+
+    A rate has twelve decimals, an inverse too.
+    """
     if source == target:
         return Fraction(1)
     if (source, target) in book.quotes:
         return newest_rate(book, source, target, day)
     opposite = newest_rate(book, target, source, day)
-    return None if opposite is None else 1 / opposite
+    return None if opposite is None else Fraction(round_half_up(10**12 / opposite), 10**12)
+
+
+def is_carried(book: Book, source: str, target: str, day: date) -> bool:
+    """Whether the rate of `day` is one of an earlier day: nobody quoted the pair on the day itself."""
+    if closing_rate(book, source, target, day) is None or source == target:
+        return False
+    pair = (source, target) if (source, target) in book.quotes else (target, source)
+    return day not in book.quotes[pair]
 
 
 def _schedule(book: Book, invoice_id: str, invoice: Document, known_at: date) -> tuple[Instalment, ...]:

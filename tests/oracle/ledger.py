@@ -9,20 +9,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from typing import Literal
 
-from tests.oracle.book import Book, convert, minor_unit, round_half_up, to_minor
+from tests.oracle.book import Basis, Book, convert, minor_unit, round_half_up, to_minor
 from tests.oracle.documents import (
     CREDIT_ENTITIES,
     Document,
     DocumentKey,
     closing_rate,
     documents,
+    is_carried,
     life,
     public_id,
 )
 
-Basis = Literal["due_date", "invoice_date", "posting_date"]
 SETTLING_TYPES = ("write_off", "discount")
 
 
@@ -61,6 +60,8 @@ class Item:
     open_amount: int
     company_amount: int | None
     group_amount: int | None
+    is_booking_rate_carried: bool
+    is_rate_carried: bool  # of the closing rate
 
     @property
     def is_credit(self) -> bool:
@@ -274,6 +275,8 @@ class View:
             open_amount=open_amount,
             company_amount=converted(open_amount, document.rate, unit, minor_unit(company_currency)),
             group_amount=converted(open_amount, closing, unit, minor_unit(config.reporting_currency)),
+            is_booking_rate_carried=document.is_rate_carried,
+            is_rate_carried=is_carried(self.book, document.currency, config.reporting_currency, day),
         )
 
 
@@ -311,6 +314,8 @@ class Cell:
     credit_amount: int = 0
     item_count: int = 0
     is_conversion_incomplete: bool = False
+    is_booking_rate_carried: bool = False
+    is_rate_carried: bool = False
 
     def add(self, item: Item) -> None:
         self.open_amount += item.open_amount
@@ -321,6 +326,8 @@ class Cell:
         self.item_count += 1
         missing = item.company_amount is None or item.group_amount is None
         self.is_conversion_incomplete = self.is_conversion_incomplete or missing
+        self.is_booking_rate_carried = self.is_booking_rate_carried or item.is_booking_rate_carried
+        self.is_rate_carried = self.is_rate_carried or item.is_rate_carried
 
 
 def plus(left: int | None, right: int | None) -> int | None:

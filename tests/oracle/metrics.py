@@ -16,6 +16,7 @@ from functools import cached_property
 from tests.oracle.book import Book, convert, minor_unit, seen_at
 from tests.oracle.calendars import MONTHS, ONE_DAY, Calendar, Period
 from tests.oracle.documents import FOREVER, Document, DocumentKey, closing_rate, documents, public_id
+from tests.oracle.entries import Entry, ledger_entries
 from tests.oracle.formulas import Countback, cei, countback, dso, mean, ratio, turnover, weighted_days
 from tests.oracle.ledger import Item, Settlement, View, fill, own_item_sign
 
@@ -104,6 +105,9 @@ class Terms:
 
 
 def times(amount: Amount, rate: Fraction | None) -> Amount:
+    """What is nothing needs no rate."""
+    if amount == 0:
+        return amount
     return None if amount is None or rate is None else amount * rate
 
 
@@ -139,6 +143,14 @@ class Metrics:
     @cached_property
     def view(self) -> View:
         return View(self.book, self.book.run_day)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        return ledger_entries(self.view)
+
+    @cached_property
+    def settled_amounts(self) -> list[tuple[date, Document, Document, int]]:
+        return list(_settled_amounts(self))
 
     def items(self, day: date) -> list[Item]:
         if day not in self.items_by_day:
@@ -378,7 +390,7 @@ class Metrics:
         daily = total(ar(on) for on in days_of_month)
         items = [item for item in self.items(day) if own(item)]
         return Terms(
-            days=period.days,
+            days=self.book.config.days_of(period, calendar),
             ar=ar(day),
             not_due=ar(day, lambda item: item.days_past_due(day) <= 0),
             opening=ar(before),
@@ -390,7 +402,8 @@ class Metrics:
             collected=flow(self.collected_flows, first, day),
             falling_due=flow(self.falling_due(first, day), first, day),
             sales_by_month=tuple(
-                (flow(self.sales_flows, one.first, one.last), one.days) for one in reversed(history)
+                (flow(self.sales_flows, one.first, one.last), self.book.config.days_of(one, calendar))
+                for one in reversed(history)
             ),
             history_months=len(calendar.complete(began, day)),
             items=len(items),
@@ -602,56 +615,62 @@ def roll_forward(metrics: Metrics, company_id: str, currency: str, period: Perio
     return dict(sums)
 
 
+# Per entry type the column of the roll-forward, and the sign that it shows a receivable with.
+COLUMNS = {
+    "invoice": ("invoices", 1),
+    "debit_memo": ("invoices", 1),
+    "credit_memo": ("credit_memos", -1),
+    "receipt": ("receipts", -1),
+    "discount": ("discounts", -1),
+    "write_off": ("write_offs", -1),
+    "refund": ("refunds", 1),
+    "journal_debit": ("journals", 1),
+    "journal_credit": ("journals", 1),
+}
+
+
 def company_roll_forward(
     metrics: Metrics, company_id: str, currency: str, period: Period
 ) -> dict[str, int] | None:
-    """What can be said to the cent of the roll-forward in company currency; None when a rate is missing.
+    """The roll-forward in company currency, in its minor units; None when a rate that it needs is missing.
 
-    Opening and closing are the items', each rounded once; documents are booked one by one (an invoice by its
-    instalments); exchange is what each application settled × (rate of payment − rate of invoice).
+    Opening and closing are the items', each rounded once; every entry is booked by itself; exchange is what
+    each application settled × (rate of payment − rate of invoice); what is left between them is rounding.
     """
     view, config = metrics.view, metrics.book.config
-    own = [
-        document
-        for document in view.documents.values()
-        if (document.company_id, document.currency) == (company_id, currency)
-    ]
-    if any(document.rate is None for document in own):
-        return None
     unit, company_unit = minor_unit(currency), minor_unit(config.companies[company_id])
-    columns = {
-        "invoice": ("invoices", 1),
-        "debit_memo": ("invoices", 1),
-        "credit_memo": ("credit_memos", 1),
-        "receipt": ("receipts", 1),
-        "journal_debit": ("journals", 1),
-        "journal_credit": ("journals", -1),
-    }
     sums: dict[str, int] = defaultdict(int)
 
-    def booked(minor: int, rate: Fraction | None) -> int:
-        assert rate is not None
+    def is_own(document: Document) -> bool:
+        return (document.company_id, document.currency) == (company_id, currency)
+
+    def booked(minor: int, rate: Fraction) -> int:
         return convert(minor, rate, unit, company_unit)
 
-    for document in own:
-        if document.document_type in columns and period.first <= document.date <= period.last:
-            name, sign = columns[document.document_type]
-            parts = [part.amount for part in document.instalments] or [document.amount]
-            sums[name] += sign * sum(booked(part, document.rate) for part in parts)
-    for day, credit, invoice, amount in _settled_amounts(metrics):
-        is_own = (invoice.company_id, invoice.currency) == (company_id, currency)
-        if is_own and period.first <= day <= period.last:
-            assert credit.rate is not None
-            assert invoice.rate is not None
+    for entry in metrics.entries:
+        document = view.documents[entry.document]
+        if not is_own(document) or not period.first <= entry.day <= period.last:
+            continue
+        if document.rate is None:
+            return None
+        if entry.entry_type != "application":
+            column, sign = ("reversals", 1) if entry.is_end else COLUMNS[entry.entry_type]
+            sums[column] += sign * booked(entry.amount, document.rate)
+    for day, credit, invoice, amount in metrics.settled_amounts:
+        if is_own(invoice) and period.first <= day <= period.last:
+            if credit.rate is None or invoice.rate is None:
+                return None
             sums["exchange"] += booked(amount, credit.rate - invoice.rate)
-
-    def balance(on: date) -> int:
-        items = [
-            item for item in metrics.items(on) if (item.company_id, item.currency) == (company_id, currency)
-        ]
-        return sum(item.company_amount or 0 for item in items)
-
-    sums["opening"], sums["closing"] = balance(period.first - ONE_DAY), balance(period.last)
+    for name, day in (("opening", period.first - ONE_DAY), ("closing", period.last)):
+        for item in metrics.items(day):
+            if (item.company_id, item.currency) == (company_id, currency):
+                if item.company_amount is None:
+                    return None
+                sums[name] += item.company_amount
+    added = ("opening", "invoices", "refunds", "journals", "reversals", "exchange")
+    taken_off = ("credit_memos", "receipts", "discounts", "write_offs")
+    explained = sum(sums[name] for name in added) - sum(sums[name] for name in taken_off)
+    sums["rounding"] = sums["closing"] - explained
     return {name: amount for name, amount in sums.items() if amount}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.golden.answers import Answer, differences, metric_differences
 from tests.golden.scenarios import Expected, Scenario, load_scenarios
+from tests.golden.shared import FOLDER, METRICS, OF_LATER_MARTS, shared_metrics, shared_scenarios
 from tests.oracle.book import minor_unit, to_decimal
 from tests.oracle.ledger import Item, open_items
 from tests.oracle.metrics import (
@@ -22,12 +23,13 @@ from tests.oracle.metrics import (
     roll_forward,
 )
 
-SCENARIOS = load_scenarios("ageing")
+OWN_SCENARIOS = load_scenarios("ageing")
+SCENARIOS = [*OWN_SCENARIOS, *shared_scenarios()]
 
 
 def test_there_are_enough_scenarios_and_each_is_a_sentence() -> None:
-    assert len(SCENARIOS) >= 40
-    assert all(scenario.says.endswith(".") and scenario.expected for scenario in SCENARIOS)
+    assert len(OWN_SCENARIOS) >= 40
+    assert all(scenario.says.endswith(".") and scenario.expected for scenario in OWN_SCENARIOS)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -37,6 +39,20 @@ def test_the_oracle_agrees_with(scenario: Scenario) -> None:
 
 
 METRIC_SCENARIOS = load_scenarios("metrics")
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the reference scenarios are not at {FOLDER}")
+def test_our_scenarios_state_every_number_of_the_reference() -> None:
+    """Whoever answers our scenarios, the reference or the warehouse, answers those of the reference too."""
+    by_name = {scenario.name: scenario for scenario in METRIC_SCENARIOS}
+    given = shared_metrics()
+    assert given.keys() == METRICS.keys() | OF_LATER_MARTS
+    for number, places in METRICS.items():
+        stated = {}
+        for figure, (name, mart, column) in places.items():
+            rows = [row for row in by_name[name].metrics if row["mart"] == mart and column in row]
+            stated[figure] = rows[0][column] if rows else "not stated"
+        assert stated == given[number], number
 
 
 @pytest.mark.parametrize("scenario", METRIC_SCENARIOS, ids=lambda scenario: scenario.name)

@@ -111,6 +111,7 @@ def faults() -> Iterator[tuple[str, tuple[str, ...]]]:
         "credit_memos.credit_memo_date",
         "receipts.receipt_date",
         "applications.applied_on",
+        "bank_applications.applied_on",
         "adjustments.adjustment_date",
         "disputes.opened_on",
         "disputes.closed_on",

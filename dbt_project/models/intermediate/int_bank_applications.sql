@@ -2,7 +2,11 @@ with
 
 applications as (
 
-    select * from {{ ref('stg_bank_applications') }} where not is_removed
+    select
+        applied.*,
+        min(known_on) over (partition by transaction_id) as decided_on
+    from {{ ref('stg_bank_applications') }} as applied
+    where not is_removed
 
 ),
 
@@ -97,11 +101,12 @@ applied as (
         booked.bank_reference,
         booked.receipt_amount,
         booked.booking_date,
-        -- A receipt is known with all that it pays.
-        max(applications.known_on) over (partition by applications.transaction_id) as known_on
+        applications.known_on
     from applications
     inner join booked
         on applications.transaction_id = booked.transaction_id
+    -- A booking is applied once: what its matches say later is for a person.
+    where applications.known_on = applications.decided_on
 
 ),
 
@@ -116,13 +121,28 @@ taken_over as (
     inner join books
         on applied.company_id = books.company_id
         and applied.currency_code = books.currency_code
+        and applied.receipt_amount = books.amount
     where
-        books.bank_reference in (applied.reference, applied.bank_reference)
-        or (
-            books.amount = applied.receipt_amount
-            and books.receipt_date <= {{ add_days('applied.booking_date', var('bank_recording_days')) }}
-            and applied.booking_date <= {{ add_days('books.receipt_date', var('bank_recording_days')) }}
-        )
+        books.receipt_date <= {{ add_days('applied.booking_date', var('bank_recording_days')) }}
+        and applied.booking_date <= {{ add_days('books.receipt_date', var('bank_recording_days')) }}
+    union all
+    select
+        applied.transaction_id,
+        books.known_on
+    from applied
+    inner join books
+        on applied.company_id = books.company_id
+        and applied.currency_code = books.currency_code
+        and applied.reference = books.bank_reference
+    union all
+    select
+        applied.transaction_id,
+        books.known_on
+    from applied
+    inner join books
+        on applied.company_id = books.company_id
+        and applied.currency_code = books.currency_code
+        and applied.bank_reference = books.bank_reference
     union all
     select
         applied.transaction_id,

@@ -40,6 +40,7 @@ from receivables.sources.config import (
     Text,
     expand_all,
 )
+from receivables.sources.own_balance import last_day
 from receivables.warehouse import reading
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ class BankStatementsConnector:
 
         A payment for items of several customers is left to a person.
         """
-        day = window.end.astimezone(ZoneInfo(self.source.timezone)).date() - timedelta(days=1)
+        day = last_day(window, ZoneInfo(self.source.timezone))
         schema = pa.schema([(name, pa.string()) for name in _APPLICATION_COLUMNS])
         rows: list[tuple[Any, ...]] = []
         if self._warehouse.is_file():

@@ -204,6 +204,16 @@ def test_tcurx_shifts_the_decimals_and_signs_may_trail(home: Settings) -> None:
     ]
 
 
+def test_a_booking_rate_below_zero_is_quoted_the_other_way_round(home: Settings) -> None:
+    """9.00 euro for 10.00 dollars at 1.1107 dollars a euro: the rate is 1 / 1.1107, not 0.90."""
+    line = OPEN_LINE.strip().replace("100.00,EUR", "10.00,USD") + ",9.00\n"
+    case = sap(home, "")
+    case.data("sap/BSID.csv", BSID.strip() + ",DMBTR\n" + line)
+    case.data("sap/BKPF.csv", "MANDT,BUKRS,GJAHR,BELNR,KURSF,HWAER\n800,1000,2026,0000000007,1.11070-,EUR\n")
+    case.run()
+    assert invoices(case, "exchange_rate") == [("0.90033312",)]
+
+
 def test_leading_zeros_are_part_of_the_customer_number(home: Settings) -> None:
     case = sap(home, OPEN_LINE)
     case.run()

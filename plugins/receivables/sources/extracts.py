@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -34,14 +34,14 @@ from receivables.sources.config import (
 )
 from receivables.sources.files import FilesConnector
 from receivables.sources.mapping import identifier, literal
+from receivables.sources.own_balance import ENTITY as OWN_BALANCE
+from receivables.sources.own_balance import last_day
 from receivables.sources.systems import Preset, load_preset, read_queries, relations
 from receivables.yamlfile import did_you_mean, unknown_key
 
 log = logging.getLogger(__name__)
 
 _ENDINGS = (".csv", ".txt", ".tsv", ".parquet", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
-# What the system itself says is open: only where it is asked for, one balance a day, none ever removed.
-_OWN_BALANCE = "gl_balances"
 # An extract that suddenly has none of these is broken; the others come and go.
 _NEVER_EMPTIED = ("customers", "invoices", "receipts", "applications")
 # What the queries give is canonical text, whatever the files look like.
@@ -107,9 +107,9 @@ class ExtractsSource(SourceConfig, FileFormat):
         return {
             name: self.entities.get(
                 name, ExtractEntity.model_validate({"allow_empty": name not in _NEVER_EMPTIED})
-            ).model_copy(update=_CANONICAL | ({"mode": "incremental"} if name == _OWN_BALANCE else {}))
+            ).model_copy(update=_CANONICAL | ({"mode": "incremental"} if name == OWN_BALANCE else {}))
             for name in self.preset.entities
-            if name not in self.leave_out and (name != _OWN_BALANCE or name in self.entities)
+            if name not in self.leave_out and (name != OWN_BALANCE or name in self.entities)
         }
 
     @property
@@ -186,8 +186,8 @@ class ExtractsConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """Every row of the entity; of balances that of the window's last day."""
-        if entity == _OWN_BALANCE:
-            day = window.end.astimezone(ZoneInfo(self.source.timezone)).date() - timedelta(days=1)
+        if entity == OWN_BALANCE:
+            day = last_day(window, ZoneInfo(self.source.timezone))
             self._connection.execute(f"set variable business_day = date '{day}'")
         query = self._query(entity)
         unreadable = tuple(self._prepare(query))

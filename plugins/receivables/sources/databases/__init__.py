@@ -33,13 +33,13 @@ from receivables.sources.config import (
 from receivables.sources.credentials import Credentials
 from receivables.sources.http import Limits
 from receivables.sources.mapping import literal
+from receivables.sources.own_balance import ENTITY as OWN_BALANCE
+from receivables.sources.own_balance import last_day
 from receivables.sources.presets import Shape, with_preset
 from receivables.sources.sql import SqlConnector
 from receivables.yamlfile import StrictModel
 
 FOLDER = Path(__file__).resolve().parent
-# What the system itself says is open, to be compared with the ledger: one balance a day, none ever removed.
-OWN_BALANCE = "gl_balances"
 
 
 class DatabaseEntity(WindowedEntity):
@@ -270,11 +270,6 @@ def on_day(query: str, day: date) -> str:
     return query.replace(_BUSINESS_DAY, f"date '{day}'").replace(_NEXT_DAY, f"date '{following}'")
 
 
-def business_day(window: Window, zone: str) -> date:
-    """The last whole day of a window, where the source is."""
-    return window.end.astimezone(ZoneInfo(zone)).date() - timedelta(days=1)
-
-
 class Shipped:
     """The shipped queries of one installation: for the tables, columns and types that it has.
 
@@ -368,7 +363,7 @@ class DatabaseConnector(SqlConnector):
         if entity != OWN_BALANCE or self.source.entities[entity].query is not None:
             yield from super().read(entity, window)
             return
-        self._day = business_day(window, self.source.timezone)
+        self._day = last_day(window, ZoneInfo(self.source.timezone))
         yield from self._stream(entity, self.describe(entity), "")
 
     def _relation(self, entity: str) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -26,12 +27,12 @@ from receivables.sources.databases import (
     OdooApi,
     OdooSource,
     Shipped,
-    business_day,
     on_day,
 )
 from receivables.sources.http import Answer, Api, Call, Fault, HttpClient, Verdict, judge_status
 from receivables.sources.http_state import Spool, Token, name_of
 from receivables.sources.mapping import identifier
+from receivables.sources.own_balance import last_day
 
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 # Pages of an attempt that broke off are taken up within one night, not with the next day's.
@@ -113,7 +114,7 @@ class OdooApiConnector:
 
     def read(self, entity: str, window: Window) -> Iterator[SourceBatch]:
         """All rows: what an entity says depends on several models, each with a time of change of its own."""
-        query = on_day(self._shipped.query(entity), business_day(window, self.source.timezone))
+        query = on_day(self._shipped.query(entity), last_day(window, ZoneInfo(self.source.timezone)))
         self._fill(entity, [model for model in MODELS if re.search(rf"\b{_table(model)}\b", query)])
         first = 1
         for batch in self._asked(query).to_arrow_reader(BATCH_ROWS):

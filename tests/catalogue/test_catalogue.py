@@ -44,7 +44,8 @@ ODDITIES = records("oddities")
 WARNINGS = records("faults_published")
 PUBLISHED = [fault for fault in WARNINGS if "plant" in fault]
 STOPPED = records("faults_stopped")
-IN_FILES = [fault for fault in STOPPED if "plant" in fault]
+IN_FILES = [fault for fault in STOPPED if "plant" in fault and "together" not in fault]
+TOGETHER = [fault for fault in STOPPED if "together" in fault]
 IN_RAW = [fault for fault in STOPPED if "raw" in fault.get("sql", {})]
 IN_MODELS = [
     fault for fault in [*STOPPED, *WARNINGS] if {"warehouse", "candidate"} & set(fault.get("sql", {}))
@@ -155,6 +156,22 @@ def published(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
 
 
 @pytest.fixture(scope="module")
+def spoilt_files(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """Today, with every fault of the files that leaves the others to be seen."""
+    folder = tmp_path_factory.mktemp("files") / "home"
+    settings = copy_of(clean, folder)
+    rows = rows_of(TODAY)
+    for fault in TOGETHER:
+        plant(rows, fault["plant"])
+    write(folder / "files", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        reports = next(_watch(patch))
+        with pytest.raises(CheckFailedError) as stopped:
+            pipeline.run_day(settings, TODAY, run=f"{TODAY}-files")
+    return Day(settings, reports, stopped.value)
+
+
+@pytest.fixture(scope="module")
 def spoilt_raw(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """Today, loaded, then spoilt in the raw tables."""
     folder = tmp_path_factory.mktemp("raw") / "home"
@@ -232,6 +249,13 @@ def test_a_fault_in_a_file_stops_the_day(
         assert isinstance(stopped.value, CheckFailedError) and fault["check"] in str(stopped.value)
         assert_stopped(day, fault)
     version = current_version(settings)
+    assert version is not None and version.as_of_date == YESTERDAY
+
+
+@pytest.mark.parametrize("fault", TOGETHER, ids=name)
+def test_a_fault_beside_others_in_the_files_stops_the_day(spoilt_files: Day, fault: Record) -> None:
+    assert_stopped(spoilt_files, fault)
+    version = current_version(spoilt_files.settings)
     assert version is not None and version.as_of_date == YESTERDAY
 
 

@@ -6,21 +6,21 @@ import csv
 import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from receivables import cli, demo
 from receivables.settings import Settings
-from tests.conftest import PROJECT
+from tests.conftest import COMPANY_DAY, PROJECT, environment
 
-DAY = date(2025, 3, 31)
+DAY = COMPANY_DAY
+
+pytestmark = pytest.mark.xdist_group("company")
 
 
 @dataclass(frozen=True)
@@ -60,43 +60,10 @@ def receivables(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     return call
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-    }
-
-
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A small demo company of which one day is published."""
-    folder = tmp_path_factory.mktemp("company")
-    settings = Settings(
-        root=PROJECT,
-        home=folder / "home",
-        sources_dir=folder / "sources",
-        config_file=PROJECT / "receivables.yml",
-    )
-    settings.sources_dir.mkdir()
-    shutil.copyfile(PROJECT / "sources" / "demo_erp.yml", settings.sources_dir / "demo_erp.yml")
-    demo.create(settings.demo_erp, invoices=900, days=150, start=date(2024, 11, 2))
-    assert demo.current_day(settings.demo_erp) == DAY
-    result = subprocess.run(
-        [sys.executable, "-m", "receivables", "run", "--as-of", DAY.isoformat(), "--json"],
-        env={**os.environ, **environment(settings)},
-        cwd=folder,  # every command works from any folder
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    facts = json.loads(result.stdout)
-    assert facts["as_of_date"] == DAY.isoformat()
-    assert facts["is_current"] is True
-    assert facts["rows"]["demo_erp"]["invoices"] > 600
-    return settings
+def company(published_company: Settings) -> Settings:
+    assert demo.current_day(published_company.demo_erp) == DAY
+    return published_company
 
 
 def test_help_teaches_with_examples_and_exit_codes(receivables: Run) -> None:

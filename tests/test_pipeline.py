@@ -1,14 +1,10 @@
-"""Whole days: a past day again, a day that was killed, a day that failed its checks."""
+"""Whole days: a past day again, a day that failed its checks (killed ones: `close/test_kill.py`)."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,32 +16,25 @@ from receivables.errors import CheckFailedError, PermanentError, TransientError
 from receivables.publish import PUBLIC, Version, current_version, stored_versions
 from receivables.settings import Settings
 from receivables.transform import read_results
-from tests.conftest import PROJECT
+from tests.conftest import COMPANY_DAY, environment
 
-FIRST = date(2025, 3, 31)
+FIRST = COMPANY_DAY
+SECOND = FIRST + timedelta(days=1)
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("company")]
 
 
 @pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+def company(published_company: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A demo company of which two days in a row are published."""
     folder = tmp_path_factory.mktemp("pipeline")
-    settings = Settings(
-        root=PROJECT,
-        home=folder / "home",
-        sources_dir=folder / "sources",
-        config_file=PROJECT / "receivables.yml",
-    )
-    settings.sources_dir.mkdir()
-    shutil.copyfile(PROJECT / "sources" / "demo_erp.yml", settings.sources_dir / "demo_erp.yml")
+    shutil.copytree(published_company.home.parent, folder, symlinks=True, dirs_exist_ok=True)
+    settings = replace(published_company, home=folder / "home", sources_dir=folder / "sources")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment(settings).items():
             patch.setenv(name, value)
-        demo.create(settings.demo_erp, invoices=900, days=150, start=date(2024, 11, 2))
-        pipeline.run_day(settings, FIRST, run="first")
-        demo.advance(settings.demo_erp, FIRST + timedelta(days=1))
-        pipeline.run_day(settings, FIRST + timedelta(days=1), run="second")
+        demo.advance(settings.demo_erp, SECOND)
+        pipeline.run_day(settings, SECOND)
     return settings
 
 
@@ -55,23 +44,15 @@ def in_company(company: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    return {
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-    }
-
-
 def marts(version: Version) -> dict[str, tuple[int, str]]:
     """Rows and hash of every published mart."""
     tables = json.loads((version.path / "manifest.json").read_text())["files"][PUBLIC]["tables"]
     return {name: (t["rows"], t["hash"]) for name, t in tables.items() if name.startswith("marts.")}
 
 
-def version_of(settings: Settings, run: str) -> Version:
-    return next(version for version in stored_versions(settings) if version.run == run)
+def version_of(settings: Settings, day: date) -> Version:
+    """The version that was published first of a day."""
+    return [version for version in stored_versions(settings) if version.as_of_date == day][-1]
 
 
 def differing(one: Version, other: Version) -> set[str]:
@@ -82,67 +63,17 @@ def test_a_past_day_run_again_gives_the_numbers_of_that_day(company: Settings) -
     [report] = pipeline.backfill(company, FIRST, FIRST)
 
     assert not report.publication.is_current
-    assert differing(report.publication.version, version_of(company, "first")) == set()
+    assert differing(report.publication.version, version_of(company, FIRST)) == set()
     current = current_version(company)
     assert current is not None
-    assert current.run == "second"
+    assert current.as_of_date == SECOND
 
 
 def test_the_same_day_run_again_changes_nothing(company: Settings) -> None:
-    report = pipeline.run_day(company, FIRST + timedelta(days=1))
+    report = pipeline.run_day(company, SECOND)
 
     assert all(entity.new == entity.changed == 0 for entity in report.loads["demo_erp"].entities)
-    assert differing(report.publication.version, version_of(company, "second")) == set()
-
-
-@pytest.mark.parametrize("moment", ["extract", "load", "transform", "candidate", "check_marts"])
-def test_a_run_killed_anywhere_is_made_good_by_the_next(company: Settings, moment: str) -> None:
-    day = FIRST + timedelta(days=1)
-    before = current_version(company)
-    code = f"""
-import os, signal
-from datetime import date
-from receivables import pipeline
-from receivables.settings import Settings
-
-def tell(step, what, done, total):
-    if step == {moment!r} and (done > 0 or total <= 1):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-pipeline.run_day(Settings.load(), date.fromisoformat({day.isoformat()!r}), progress=tell)
-"""
-    result = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **environment(company)}, check=False
-    )
-    assert result.returncode == -signal.SIGKILL
-    assert current_version(company) == before, "readers have noticed nothing"
-    wait_for_orphans(company)
-
-    report = pipeline.run_day(company, day)
-
-    assert report.publication.is_current
-    assert differing(report.publication.version, version_of(company, "second")) == set()
-
-
-def wait_for_orphans(settings: Settings) -> None:
-    """dbt ends with the process that started it: nothing keeps the warehouse locked."""
-    import psutil
-
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        cwd = str(settings.dbt_project)
-        mine = [p for p in psutil.process_iter(["cmdline", "environ"]) if _is_dbt_of(p, settings, cwd)]
-        if not mine:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"still running: {mine}")
-
-
-def _is_dbt_of(process: object, settings: Settings, cwd: str) -> bool:
-    info = process.info  # type: ignore[attr-defined]
-    command, environ = info["cmdline"] or [], info["environ"] or {}
-    is_mine = environ.get("RECEIVABLES_HOME") == str(settings.home) and "dbt.cli.main" in " ".join(command)
-    return is_mine and process.status() != "zombie"  # type: ignore[attr-defined]
+    assert differing(report.publication.version, version_of(company, SECOND)) == set()
 
 
 def test_a_failed_critical_check_publishes_nothing_and_stays_in_the_record(
@@ -152,15 +83,13 @@ def test_a_failed_critical_check_publishes_nothing_and_stays_in_the_record(
     check = pipeline.check_marts
 
     def failing(settings: Settings, database: Path, day: date, run: str) -> CheckReport:
-        from dataclasses import replace
-
         report = check(settings, database, day, run)
         broken = replace(report.results[0], success=False, severity="critical", rows_failed=3)
         return replace(report, results=(broken, *report.results[1:]))
 
     monkeypatch.setattr(pipeline, "check_marts", failing)
     with pytest.raises(CheckFailedError):
-        pipeline.run_day(company, FIRST + timedelta(days=1), run="failing")
+        pipeline.run_day(company, SECOND, run="failing")
 
     assert current_version(company) == before
     from receivables.runs import status

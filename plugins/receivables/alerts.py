@@ -262,7 +262,8 @@ class Outbox:
         self.folder.mkdir(parents=True, exist_ok=True)
         message = mail.message()
         digest = hashlib.sha256(message["Message-ID"].encode()).hexdigest()[:6]
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest}"
+        # To the microsecond: a mail that is repeated after a kill must not replace its first copy.
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{digest}"
         _write(self.folder / f"{name}.eml", message.as_bytes())
         _write(self.folder / f"{name}.html", mail.html.encode())
         if not Outbox._announced:

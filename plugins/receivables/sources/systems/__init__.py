@@ -2,6 +2,8 @@
 
 `preset.yml` names the tables, the columns that are read and the options. `<entity>.sql` gives the canonical
 columns of an entity as text; any other `.sql` file is a step that the queries share, named like the file.
+`open_documents.sql` (company_id, amount) gives `gl_balances`: what the system itself says is open
+at the end of `business_day`.
 """
 
 from __future__ import annotations
@@ -13,12 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from receivables.entities import ENTITIES
+from receivables.sources.own_balance import ENTITY as OWN_BALANCE
 from receivables.yamlfile import read_yaml
 
 FOLDER = Path(__file__).resolve().parent
 SYSTEMS = ("netsuite", "quickbooks", "sage_intacct", "sap", "stripe", "xero")
 _RELATION = re.compile(r"(?<!distinct )\b(?:from|join)\s+([a-z_][a-z0-9_]*)")
 _CTE = re.compile(r"\b([a-z_][a-z0-9_]*)\s+as\s*\(")
+# A company has a balance when the amounts of all its documents are known.
+_OWN_BALANCE = """
+select
+    company_id,
+    cast(getvariable('business_day') as varchar) as balance_date,
+    cast(sum(amount) as varchar) as balance_amount,
+    '{system}' as account
+from (
+{open_documents}
+) as open_documents
+where company_id is not null
+group by company_id
+having count(*) = count(amount)
+"""
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -96,4 +113,8 @@ def load_preset(system: str) -> Preset:
         name: PresetOption(given["default"], given["description"], tuple(given.get("one_of") or ()))
         for name, given in (data.get("options") or {}).items()
     }
-    return Preset(system, tables, options, read_queries(FOLDER / system))
+    queries = read_queries(FOLDER / system)
+    # Not a step: steps are made once, and this one is of the day that is asked for.
+    open_documents = queries.pop("open_documents")
+    queries[OWN_BALANCE] = _OWN_BALANCE.format(system=system, open_documents=open_documents)
+    return Preset(system, tables, options, queries)

@@ -125,24 +125,17 @@ taken_over as (
     where
         books.receipt_date <= {{ add_days('applied.booking_date', var('bank_recording_days')) }}
         and applied.booking_date <= {{ add_days('books.receipt_date', var('bank_recording_days')) }}
-    union all
-    select
-        applied.transaction_id,
-        books.known_on
-    from applied
-    inner join books
-        on applied.company_id = books.company_id
-        and applied.currency_code = books.currency_code
-        and applied.reference = books.bank_reference
-    union all
-    select
-        applied.transaction_id,
-        books.known_on
-    from applied
-    inner join books
-        on applied.company_id = books.company_id
-        and applied.currency_code = books.currency_code
-        and applied.bank_reference = books.bank_reference
+    {% for reference in ['reference', 'bank_reference'] -%}
+        union all
+        select
+            applied.transaction_id,
+            books.known_on
+        from applied
+        inner join books
+            on applied.company_id = books.company_id
+            and applied.currency_code = books.currency_code
+            and applied.{{ reference }} = books.bank_reference
+    {% endfor -%}
     union all
     select
         applied.transaction_id,

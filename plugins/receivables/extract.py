@@ -25,7 +25,7 @@ from receivables.sources.config import EntityConfig, IncrementalEntity, SourceCo
 from receivables.sources.kinds import open_connector
 from receivables.sources.mapping import EntityMapping
 from receivables.sources.plain import PlainMapping
-from receivables.warehouse import reading
+from receivables.warehouse import has_table, reading
 from receivables.yamlfile import did_you_mean
 
 
@@ -278,7 +278,7 @@ def _held_before(settings: Settings, source: str, entity: str, *, run: str) -> _
 
 
 def _read_whole_on(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> date | None:
-    if not _exists(connection, "quality", "loads"):
+    if not has_table(connection, "quality", "loads"):
         return None
     row = connection.execute(
         "select max(as_of_date) from quality.loads where source = ? and entity = ? and window_from is null"
@@ -291,7 +291,7 @@ def _read_whole_on(connection: duckdb.DuckDBPyConnection, source: str, entity: s
 def _window_of_run(
     connection: duckdb.DuckDBPyConnection, source: str, entity: str, *, run: str
 ) -> Window | None:
-    if not _exists(connection, "quality", "loads"):
+    if not has_table(connection, "quality", "loads"):
         return None
     row = connection.execute(
         "select window_from, window_to from quality.loads where source = ? and entity = ? and run = ?",
@@ -304,7 +304,7 @@ def _window_of_run(
 
 def stored_watermark(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> datetime | None:
     """The newest cursor value that any load of this entity has reached."""
-    if not _exists(connection, "quality", "loads"):
+    if not has_table(connection, "quality", "loads"):
         return None
     row = connection.execute(
         "select max(cast(watermark as timestamp)) from quality.loads where source = ? and entity = ?"
@@ -316,18 +316,13 @@ def stored_watermark(connection: duckdb.DuckDBPyConnection, source: str, entity:
 
 def held_rows(connection: duckdb.DuckDBPyConnection, source: str, entity: str) -> int:
     """How many rows of this entity the warehouse holds, removed ones not counted."""
-    if not _exists(connection, f"raw_{source}", entity):
+    if not has_table(connection, f"raw_{source}", entity):
         return 0
     row = connection.execute(
         f"select count(*) from (select 1 from raw_{source}.{entity} group by _row_key"  # noqa: S608
         " having not arg_max(_is_removed, _version))"
     ).fetchone()
     return int(row[0]) if row else 0
-
-
-def _exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
-    return connection.execute(query, [schema, table]).fetchone() is not None
 
 
 def extract_all(settings: Settings, source: SourceConfig, day: date, run: str) -> dict[str, Manifest]:

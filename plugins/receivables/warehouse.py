@@ -123,3 +123,9 @@ def reading(path: Path, *, wait_seconds: float = 60) -> Iterator[duckdb.DuckDBPy
         yield connection
     finally:
         connection.close()
+
+
+def has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Whether there is a table, or a view, of this name."""
+    query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
+    return connection.execute(query, [schema, table]).fetchone() is not None

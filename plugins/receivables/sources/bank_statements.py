@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import duckdb
 import mt940
 import pyarrow as pa
 from bai2 import bai2
@@ -41,7 +40,7 @@ from receivables.sources.config import (
     expand_all,
 )
 from receivables.sources.own_balance import last_day
-from receivables.warehouse import reading
+from receivables.warehouse import has_table, reading
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +203,7 @@ class BankStatementsConnector:
         rows: list[tuple[Any, ...]] = []
         if self._warehouse.is_file():
             with reading(self._warehouse) as connection:
-                if _has_table(connection, "intermediate", "int_bank_matches"):
+                if has_table(connection, "intermediate", "int_bank_matches"):
                     given = [day.isoformat(), self.source.name, self.source.apply_from]
                     rows = connection.execute(_SURE_ENOUGH, given).fetchall()
         columns = zip(*rows, strict=True) if rows else [()] * len(schema)
@@ -298,11 +297,6 @@ _SURE_ENOUGH = """
         currency_code, nullif(instalment_number, 0)::varchar, rule, confidence::varchar
     from sure where customers = 1 order by all
 """
-
-
-def _has_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    query = "select 1 from information_schema.tables where table_schema = ? and table_name = ?"
-    return connection.execute(query, [schema, table]).fetchone() is not None
 
 
 def _iso(day: date | None) -> str | None:

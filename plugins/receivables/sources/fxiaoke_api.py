@@ -127,7 +127,6 @@ class FxiaokeApi:
             following = None if is_last else json.dumps([rows[-1]["_id"], end])
             return json.dumps(rows, ensure_ascii=False, default=str), following
 
-        stream = name_of(name, *fields, repr(start), repr(window and window.end), repr(conditions))
         if conditions:
             cursor: str | None = None
             while True:
@@ -135,6 +134,7 @@ class FxiaokeApi:
                 yield json.loads(page)
                 if cursor is None:
                     return
+        stream = name_of(name, *fields, repr(start), repr(window and window.end))
         for page in self._spool.stream(stream, fetch, good_for=timedelta(days=1)):
             yield json.loads(page)
 

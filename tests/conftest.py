@@ -15,6 +15,7 @@ import pytest
 
 from receivables import demo
 from receivables.settings import Settings
+from tests.environment import environment
 from tests.servers import MariaDb, Postgres, mariadb_server, missing_mariadb, postgres_server
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -31,16 +32,6 @@ def home(tmp_path: Path) -> Settings:
     config = tmp_path / "receivables.yml"
     shutil.copyfile(PROJECT / "receivables.yml", config)
     return Settings(root=PROJECT, home=tmp_path / "home", sources_dir=sources, config_file=config)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The variables by which a process finds an installation."""
-    return {
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-    }
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ import pytest
 
 from receivables import cli, demo
 from receivables.settings import Settings
-from tests.conftest import COMPANY_DAY, PROJECT, environment
+from tests.conftest import COMPANY_DAY, PROJECT
+from tests.environment import environment
 
 DAY = COMPANY_DAY
 

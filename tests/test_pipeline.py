@@ -16,7 +16,8 @@ from receivables.errors import CheckFailedError, PermanentError, TransientError
 from receivables.publish import PUBLIC, Version, current_version, stored_versions
 from receivables.settings import Settings
 from receivables.transform import read_results
-from tests.conftest import COMPANY_DAY, environment
+from tests.conftest import COMPANY_DAY
+from tests.environment import environment
 
 FIRST = COMPANY_DAY
 SECOND = FIRST + timedelta(days=1)

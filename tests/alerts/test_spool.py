@@ -20,6 +20,7 @@ from receivables.company import check_recipients
 from receivables.errors import ConfigError, PermanentError, TransientError
 from receivables.settings import Settings
 from tests.conftest import PROJECT
+from tests.environment import environment
 
 DAY = date(2026, 3, 28)
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -373,15 +374,9 @@ def test_a_kill_at_any_point_loses_nothing_and_shows_each_mail_once(
 ) -> None:
     """Between the server's answer and our note of it a kill repeats the mail, with the id it had before."""
     check_day(settings, DAY, result("a"))
-    environment = {
-        **os.environ,
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-    }
 
     def send(crash_at: str) -> int:
-        variables = {**environment, "RECEIVABLES_CRASH_AT": crash_at}
+        variables = {**os.environ, **environment(settings), "RECEIVABLES_CRASH_AT": crash_at}
         return subprocess.run([sys.executable, "-c", KILLED], env=variables, check=False).returncode
 
     assert send(point) == -signal.SIGKILL

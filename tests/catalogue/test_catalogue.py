@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -124,6 +124,16 @@ def copy_of(clean: Day, folder: Path, *, limit: Record | None = None) -> Setting
     return settings
 
 
+def spoilt(clean: Day, folder: Path, faults: Iterable[Record]) -> Settings:
+    """An installation whose delivery of today has these faults."""
+    settings = copy_of(clean, folder)
+    rows = rows_of(TODAY)
+    for fault in faults:
+        plant(rows, fault["plant"])
+    write(folder / "files", rows)
+    return settings
+
+
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CheckReport]]:
     """The reports of the checks that a run makes, also of a run that they stop."""
@@ -145,12 +155,7 @@ def _watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CheckReport]]:
 @pytest.fixture(scope="module")
 def published(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """Today, with every fault that only warns."""
-    folder = tmp_path_factory.mktemp("published") / "home"
-    settings = copy_of(clean, folder)
-    rows = rows_of(TODAY)
-    for fault in PUBLISHED:
-        plant(rows, fault["plant"])
-    write(folder / "files", rows)
+    settings = spoilt(clean, tmp_path_factory.mktemp("published") / "home", PUBLISHED)
     report = pipeline.run_day(settings, TODAY, run=f"{TODAY}-faults")
     return Day(settings, (*report.raw_checks.values(), report.mart_checks))
 
@@ -158,12 +163,7 @@ def published(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
 @pytest.fixture(scope="module")
 def spoilt_files(clean: Day, tmp_path_factory: pytest.TempPathFactory) -> Day:
     """Today, with every fault of the files that leaves the others to be seen."""
-    folder = tmp_path_factory.mktemp("files") / "home"
-    settings = copy_of(clean, folder)
-    rows = rows_of(TODAY)
-    for fault in TOGETHER:
-        plant(rows, fault["plant"])
-    write(folder / "files", rows)
+    settings = spoilt(clean, tmp_path_factory.mktemp("files") / "home", TOGETHER)
     with pytest.MonkeyPatch.context() as patch:
         reports = next(_watch(patch))
         with pytest.raises(CheckFailedError) as stopped:

@@ -22,6 +22,7 @@ from receivables.settings import Settings
 from receivables.sources import get_source
 from receivables.warehouse import reading
 from tests.close.harness import ROOT
+from tests.environment import environment as variables_of
 
 RECEIVABLES = "from receivables.cli import main; main()"
 
@@ -73,10 +74,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(Path(__file__).resolve().parents[2])]),
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
+        **variables_of(settings),
         **more,
     }
 

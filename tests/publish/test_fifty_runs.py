@@ -15,6 +15,7 @@ import pytest
 
 from receivables.publish import current_version
 from tests.conftest import PROJECT
+from tests.environment import environment
 from tests.publish.installation import make_installation
 from tests.publish.test_kill import POINTS
 
@@ -124,13 +125,7 @@ def test_a_reader_never_sees_a_half_state_an_unchecked_number_or_an_error(tmp_pa
     stop, result = tmp_path / "stop", tmp_path / "result.json"
     fates = [fate(number) for number in range(RUNS)]
     plan.write_text(json.dumps(fates))
-    environment = {
-        **os.environ,
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-    }
+    variables = {**os.environ, **environment(settings)}
     reader = subprocess.Popen(
         [sys.executable, "-c", READER, str(settings.published_database), str(stop), str(result)]
     )
@@ -139,7 +134,7 @@ def test_a_reader_never_sees_a_half_state_an_unchecked_number_or_an_error(tmp_pa
         number = 0
         while number < RUNS:
             command = [sys.executable, "-c", WORKER, str(number), str(plan), str(at)]
-            ended = subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode
+            ended = subprocess.run(command, env=variables, cwd=PROJECT, check=False).returncode
             number = int(at.read_text()) + 1
             if ended == -signal.SIGKILL:
                 killed.append(fates[number - 1])

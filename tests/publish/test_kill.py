@@ -16,6 +16,7 @@ import pytest
 from receivables.publish import current_version, stored_versions
 from receivables.settings import Settings
 from tests.conftest import PROJECT
+from tests.environment import environment
 from tests.publish.installation import build_marts, make_installation
 
 FIRST = date(2026, 3, 1)
@@ -80,16 +81,9 @@ def installation(tmp_path: Path) -> Settings:
 def run_publisher(
     settings: Settings, day: date, run: str, *, crash_at: str = "", minimum_age: int = 86_400
 ) -> int:
-    environment = {
-        **os.environ,
-        "RECEIVABLES_ROOT": str(settings.root),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
-        "RECEIVABLES_CRASH_AT": crash_at,
-    }
+    variables = {**os.environ, **environment(settings), "RECEIVABLES_CRASH_AT": crash_at}
     command = [sys.executable, "-c", PUBLISHER, day.isoformat(), run, str(minimum_age)]
-    return subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode
+    return subprocess.run(command, env=variables, cwd=PROJECT, check=False).returncode
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from receivables.settings import Settings
 from receivables.sources.base import SourceBatch, Window
 from receivables.sources.sql import SqlConnector
 from tests.conftest import PROJECT
+from tests.environment import environment
 from tests.sources.setup import DAY, Case, write_source
 
 NEXT = DAY + timedelta(days=1)
@@ -90,15 +91,13 @@ def a_day_passes(case: Case) -> None:
 
 def run_day(settings: Settings, day: object, *, crash_at: str = "") -> int:
     """One day in a process of its own, which may be killed at a named point."""
-    environment = {
+    variables = {
         **os.environ,
+        **environment(settings),
         "PYTHONPATH": str(PROJECT / "plugins"),
-        "RECEIVABLES_HOME": str(settings.home),
-        "RECEIVABLES_SOURCES": str(settings.sources_dir),
-        "RECEIVABLES_CONFIG": str(settings.config_file),
         "RECEIVABLES_CRASH_AT": crash_at,
     }
-    return subprocess.run([sys.executable, "-c", ONE_DAY, str(day)], env=environment, check=False).returncode
+    return subprocess.run([sys.executable, "-c", ONE_DAY, str(day)], env=variables, check=False).returncode
 
 
 def contents(case: Case) -> dict[str, list[tuple[object, ...]]]:
